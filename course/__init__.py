@@ -1,0 +1,1 @@
+"""The course around the code: the stage map, the scaffold, and what `python -m course` does."""

@@ -1,0 +1,1 @@
+"""Training for any module that returns (logits, loss). Knows neither `gpt` nor `course`."""

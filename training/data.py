@@ -1,0 +1,124 @@
+"""From a text file to batches.
+
+    text = read_text(find_text("input.txt"))
+    train, validation = split(torch.tensor(tokenizer.encode(text)), validation=0.1)
+    x, y = sample_batch(train, batch_size=32, block_size=128, generator=torch.Generator().manual_seed(1))
+"""
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from .errors import UserError
+
+
+class Download(NamedTuple):
+    url: str
+    sha256: str
+
+
+DOWNLOADS = {
+    "tinyshakespeare": Download(
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    )
+}
+CACHE = Path.home() / ".cache" / "learngpt"
+
+
+def find_text(name: str) -> Path:
+    """The path of a text file: `name` itself, or a known text that is downloaded once and then cached."""
+    if name in DOWNLOADS and not Path(name).exists():
+        return download(DOWNLOADS[name], CACHE / f"{name}.txt")
+    return Path(name)
+
+
+def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
+    """Fetch the file unless it is there, check its sha256, and put it in place whole or not at all."""
+    if target.exists() and _sha256(target.read_bytes()) == source.sha256:
+        return target
+    alternative = "train on the course's own text (--data input.txt) or on any UTF-8 file (--data PATH)"
+    try:
+        with urllib.request.urlopen(source.url, timeout=timeout) as response:
+            content = response.read()
+    except (OSError, urllib.error.URLError) as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"{source.url} cannot be reached ({reason}); {alternative}") from None
+    if _sha256(content) != source.sha256:
+        raise UserError(f"{source.url} does not hold the expected text (its sha256 differs); {alternative}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
+        part.write(content)
+    os.replace(part.name, target)
+    return target
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, line ends as \\n. Raises UserError where there is no such text."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"there is no text file '{path}'; name another with --data PATH") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"'{path}' is not UTF-8 text (byte {error.start} is 0x{error.object[error.start]:02x});"
+            " save it as UTF-8 in your editor, or name another with --data PATH"
+        ) from None
+    except OSError as error:
+        raise UserError(f"the text '{path}' cannot be read: {error.strerror}; name a file with --data PATH") from None
+    if "\0" in text:
+        raise UserError(f"'{path}' is a binary file (it has a NUL byte); name a text file with --data PATH")
+    if not text.strip():
+        raise UserError(f"'{path}' is empty; name a text with --data PATH")
+    return text
+
+
+def split(tokens: Int[Tensor, " N"], validation: float, block_size: int) -> tuple[Int[Tensor, " M"], Int[Tensor, " K"]]:
+    """The first part for training, the last `validation` share for validation.
+
+    Raises UserError if either is too short for one sequence of block_size tokens and its targets.
+    """
+    n_train = int(len(tokens) * (1 - validation))
+    parts = tokens[:n_train], tokens[n_train:]
+    for part, name in zip(parts, ("training", "validation"), strict=True):
+        if len(part) <= block_size:
+            raise UserError(
+                f"the {name} part of the text has {len(part)} tokens, too few for a context of {block_size};"
+                f" take a longer text, or a smaller one with --model.block_size {max(1, len(part) - 1)}"
+            )
+    return parts
+
+
+def sample_batch(
+    tokens: Int[Tensor, " N"], batch_size: int, block_size: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
+    """Sequences from random places, and their targets: the same places, one further."""
+    starts = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)
+    sequences = tokens.unfold(0, block_size + 1, 1)[starts]  # (B, T + 1); unfold copies nothing
+    return sequences[:, :-1], sequences[:, 1:]
+
+
+def windows(
+    tokens: Int[Tensor, " N"], batch_size: int, block_size: int
+) -> Iterator[tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]]:
+    """The whole text in windows that do not overlap, so that each token but the first is a target exactly once."""
+    n_whole = (len(tokens) - 1) // block_size
+    x = tokens[: n_whole * block_size].view(n_whole, block_size)
+    y = tokens[1 : n_whole * block_size + 1].view(n_whole, block_size)
+    yield from zip(x.split(batch_size), y.split(batch_size), strict=True)
+    rest = tokens[n_whole * block_size :]
+    if len(rest) > 1:
+        yield rest[None, :-1], rest[None, 1:]

@@ -1,0 +1,180 @@
+"""What a run leaves behind: a folder that can be read by people and loaded again.
+
+runs/2026-01-31-154502-shakespeare/
+    config.yaml        every setting used
+    tokenizer.json     the characters
+    metrics.jsonl      one line for each logged step: iteration, seconds, loss, ...
+    samples.txt        what the model wrote at several moments of the training
+    loss.png           the loss curve
+    model.safetensors  the weights
+"""
+
+import json
+import math
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from .config import Config
+from .errors import UserError
+from .sampling import write_text
+from .tokenizer import CharTokenizer
+from .trainer import Step
+
+
+class Run:
+    """A run folder. `about` holds what is needed to build the model again, beside the config."""
+
+    def __init__(self, folder: Path, config: Config, tokenizer: CharTokenizer, about: dict[str, Any]):
+        self.folder = folder
+        self.config = config
+        self.tokenizer = tokenizer
+        self.about = about
+
+    @classmethod
+    def create(cls, root: Path, name: str, config: Config, tokenizer: CharTokenizer, about: dict[str, Any]) -> "Run":
+        """Make root/<time>-<name> and write down what is known before the training."""
+        stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+        names = [f"{stamp}-{name}"] + [f"{stamp}-{name}-{i}" for i in range(2, 100)]
+        folder = next(root / n for n in names if not (root / n).exists())
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(
+                f"the run folder '{folder}' cannot be made: {error.strerror}; name another place with --runs"
+            ) from None
+        settings = {"about": about, **config.model_dump()}
+        _write(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        _write(folder / "tokenizer.json", json.dumps({"characters": "".join(tokenizer.characters)}, ensure_ascii=False))
+        return cls(folder, config, tokenizer, about)
+
+    @classmethod
+    def load(cls, folder: Path, overrides: dict[str, Any] | None = None) -> "Run":
+        """Read a run folder, with other settings laid over its own. Raises UserError if it is not a run's."""
+        try:
+            settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+            about = settings.pop("about")
+            tokenizer = CharTokenizer(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["characters"])
+            config = make_config(settings, overrides)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, AttributeError, KeyError, TypeError,
+                ValueError):
+            runs = sorted(p.parent.as_posix() for p in folder.parent.glob("*/model.safetensors"))
+            hint = f"; there is {runs[-1]}" if runs else "; runs are kept in runs/"
+            raise UserError(f"'{folder}' is not the folder of a run{hint}") from None
+        return cls(folder, config, tokenizer, about)
+
+    def save_weights(self, model: nn.Module) -> None:
+        save_file({name: t.contiguous() for name, t in model.state_dict().items()}, self.folder / "model.safetensors")
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Raises UserError if the weights are missing, damaged, or those of another model."""
+        path = self.folder / "model.safetensors"
+        try:
+            model.load_state_dict(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"the weights '{path}' cannot be read ({error}); train again with main.py") from None
+        except RuntimeError as error:
+            first = str(error).split("\n")[1:2]
+            raise UserError(
+                f"the weights '{path}' are those of another model ({' '.join(first).strip()});"
+                " write with the code and the settings that the run was trained with"
+            ) from None
+
+    def log(self, step: Step) -> None:
+        line = {k: v for k, v in asdict(step).items() if v is not None}
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "tokens_per_second": round(step.tokens_per_second)}) + "\n")
+
+    def add_sample(self, step: Step, text: str) -> None:
+        title = f"iteration {step.iteration}, {step.seconds:.0f} s, validation loss {step.validation_loss:.4f}"
+        with (self.folder / "samples.txt").open("a", encoding="utf-8") as file:
+            file.write(f"--- {title} ---\n{text}\n\n")
+
+    def draw_loss(self) -> None:
+        """loss.png: training loss (its running mean) and validation loss over the iterations."""
+        from matplotlib.figure import Figure  # slow to import, and needed only here
+
+        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        steps = [json.loads(line) for line in lines]
+        validations = [s for s in steps if "validation_loss" in s]
+        figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
+        axes = figure.add_subplot()
+        smooth, means = steps[0]["loss"], []
+        for step in steps:
+            smooth = 0.8 * smooth + 0.2 * step["loss"]
+            means.append(smooth)
+        axes.plot([s["iteration"] for s in steps], means, color="#4477aa", label="training")
+        axes.plot(
+            [s["iteration"] for s in validations], [s["validation_loss"] for s in validations],
+            "o-", color="#cc6677", label="validation",
+        )  # fmt: skip
+        last = validations[-1]
+        axes.annotate(
+            f"{last['validation_loss']:.3f}", (last["iteration"], last["validation_loss"]),
+            xytext=(0, 9), textcoords="offset points", ha="right", color="#cc6677",
+        )  # fmt: skip
+        axes.set(xlabel="iteration", ylabel="loss (nats a token)", title=self.folder.name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(self.folder / "loss.png")
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+class Report:
+    """Keeps the run folder and the console up to date while a model trains: a bar on one line, samples above it."""
+
+    def __init__(self, run: Run, model: nn.Module):
+        self.run = run
+        self.model = model
+        self.console = Console(highlight=False)
+        columns = TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[figures]}")
+        self.bar = Progress(*columns, console=self.console)
+        self.task = self.bar.add_task("training", total=1.0, figures="")
+        self.validation = ""
+
+    def __enter__(self) -> "Report":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def step(self, step: Step) -> None:
+        self.run.log(step)
+        if step.validation_loss is not None:
+            self.validation = f" | validation {step.validation_loss:.3f}"
+        figures = (
+            f"{step.progress:4.0%} | loss {step.loss:.3f}{self.validation}"
+            f" | {step.tokens_per_second:,.0f} tokens/s | {_clock(step.seconds_left)} left"
+        )
+        self.bar.update(self.task, completed=step.progress, figures=figures)
+
+    def evaluation(self, step: Step) -> None:
+        self.step(step)
+        config, seed = self.run.config, self.run.config.train.seed
+        pieces = write_text(self.model, self.run.tokenizer, config.model.block_size, config.sample, seed, length=200)
+        sample = "".join(pieces)
+        self.run.add_sample(step, config.sample.prompt + sample)
+        lines = sample.strip().splitlines()[:5]
+        self.console.print(f"\n[{step.seconds:.0f} s, validation loss {step.validation_loss:.3f}]", markup=False)
+        self.console.print("\n".join(lines), markup=False)
+
+    def finish(self) -> None:
+        self.run.save_weights(self.model)
+        self.run.draw_loss()
+
+
+def _clock(seconds: float) -> str:
+    return "?" if math.isinf(seconds) else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
