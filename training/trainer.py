@@ -105,7 +105,7 @@ class Trainer:
             self.model.train()
             while self.progress < 1 and not self.interrupted:
                 start = time.perf_counter()
-                loss = self._step()
+                loss = self.step()
                 at_log = self.iteration % 10 == 0
                 if at_log and not math.isfinite(value := loss.item()):  # .item() waits for the device
                     raise UserError(
@@ -124,7 +124,8 @@ class Trainer:
         self.model.eval()
         return last
 
-    def _step(self) -> Tensor:
+    def step(self) -> Tensor:
+        """One optimizer step on `accumulate` batches; returns their mean loss, on the device."""
         set_learning_rate(
             self.optimizers, learning_rate_factor(self.progress, self.config.warmup, self.config.decay)
         )

@@ -39,7 +39,7 @@ class MultiHeadVer2(nn.Module):
         q = self.query(x).view(B, T, H, D).transpose(1, 2)  # (B, T, C) -> (B, H, T, D)
         k = self.key(x).view(B, T, H, D).transpose(1, 2)
         v = self.value(x).view(B, T, H, D).transpose(1, 2)
-        scores = q @ k.transpose(2, 3) / D**0.5  # (B, H, T, D) @ (B, H, D, T) -> (B, H, T, T)
+        scores = (q / D**0.5) @ k.transpose(2, 3)  # (B, H, T, D) @ (B, H, D, T) -> (B, H, T, T)
         scores = scores.masked_fill(self.tril[:T, :T] == 0, float("-inf"))
         out = F.softmax(scores, dim=-1) @ v  # (B, H, T, T) @ (B, H, T, D) -> (B, H, T, D)
         out = out.transpose(1, 2).reshape(B, T, C)  # the heads side by side

@@ -1,0 +1,185 @@
+"""How fast and how well our GPT trains, beside peers of the same size, in one run.
+
+    pip install transformers==5.23.0
+    python benchmarks/training.py speed [--nanogpt CHECKOUT]
+    python benchmarks/training.py loss --data tinyshakespeare --seconds 74 [--nanogpt CHECKOUT]
+
+speed   the same model, batch and precision for all: training steps in turns of ten, so that a machine whose speed
+        drifts treats all alike. Prints tokens/s, the ratio to the first row turn by turn (its median and range),
+        and the share of the measured peak of this machine's matrix products.
+loss    validation loss (exact, over the whole validation split) after equal seconds of training steps, each with its
+        own customary recipe: ours as in a preset of config.yaml; Hugging Face's GPT-2 with AdamW; nanoGPT with the
+        settings that its README gives for CPUs.
+
+Peers: Hugging Face transformers' GPT2LMHeadModel, and nanoGPT (https://github.com/karpathy/nanoGPT) where the path of
+a checkout is given. The text is shared; so are seeds, clipping and the batches' sizes in `speed`.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "solutions"), str(ROOT)]
+
+from course.models import build_model  # noqa: E402
+from training.config import Config, ModelConfig, TrainConfig, load_config  # noqa: E402
+from training.data import find_text, read_text, split  # noqa: E402
+from training.device import choose_device  # noqa: E402
+from training.tokenizer import CharTokenizer  # noqa: E402
+from training.trainer import Trainer  # noqa: E402
+
+TURN = 10  # steps
+
+
+class HuggingFace(nn.Module):
+    """transformers' GPT-2 behind our interface: forward(x, targets) -> (logits, loss)."""
+
+    def __init__(self, vocab_size: int, config: ModelConfig):
+        super().__init__()
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        settings = GPT2Config(
+            vocab_size=vocab_size, n_positions=config.block_size, n_embd=config.embed_size, n_layer=config.n_layers,
+            n_head=config.n_heads, resid_pdrop=config.dropout, embd_pdrop=config.dropout, attn_pdrop=config.dropout,
+            bos_token_id=0, eos_token_id=0,
+        )  # fmt: skip
+        self.gpt = GPT2LMHeadModel(settings)
+
+    def forward(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.gpt(x, use_cache=False).logits
+        return logits, nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def nanogpt(checkout: Path, vocab_size: int, config: ModelConfig) -> nn.Module:
+    spec = importlib.util.spec_from_file_location("nanogpt_model", checkout / "model.py")
+    assert spec and spec.loader, f"no model.py in {checkout}"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    settings = module.GPTConfig(
+        block_size=config.block_size, vocab_size=vocab_size, n_layer=config.n_layers, n_head=config.n_heads,
+        n_embd=config.embed_size, dropout=config.dropout, bias=False,
+    )  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        return module.GPT(settings)
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """The best of ten products of (1024, 1024) matrices, in floating-point operations a second."""
+    a = torch.randn(1024, 1024, device=device, dtype=dtype)
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        (a @ a).sum().item()
+        times.append(time.perf_counter() - start)
+    return 2 * 1024**3 / min(times)
+
+
+def flops_per_token(model: nn.Module, config: ModelConfig) -> float:
+    """6 N + 12 L C T: forward and backward (Chowdhery et al. 2022, "PaLM", appendix B), embeddings left out of N."""
+    n = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
+    return 6 * n + 12 * config.n_layers * config.embed_size * config.block_size
+
+
+def speed(args: argparse.Namespace) -> None:
+    config = ModelConfig(n_layers=4, n_heads=4, embed_size=128, block_size=64, dropout=0.0)
+    device = choose_device(args.device)
+    vocab_size = 65
+    text = torch.randint(vocab_size, (100_000,))
+    makers: dict[str, Callable[[], nn.Module]] = {}
+    if args.nanogpt:
+        makers["nanoGPT"] = lambda: nanogpt(args.nanogpt, vocab_size, config)
+    makers["Hugging Face GPT-2"] = lambda: HuggingFace(vocab_size, config)
+    makers["learnGPT"] = lambda: build_model(10, vocab_size, config)
+
+    trainers: dict[str, Trainer] = {}
+    for name, make in makers.items():
+        for precision in ("float32", "bfloat16"):
+            settings = TrainConfig(iterations=10**9, batch_size=12, precision=precision, optimizer="adamw")
+            model = make().to(device)
+            trainers[f"{name}, {precision}"] = Trainer(model, text, text, settings, config.block_size, vocab_size)
+    reference = next(iter(trainers))
+    times: dict[str, list[float]] = {name: [] for name in trainers}
+    for turn in range(args.turns + 1):  # the first one warms up
+        for name, trainer in trainers.items():
+            start = time.perf_counter()
+            for _ in range(TURN):
+                loss = trainer.step()
+            loss.item()
+            if turn:
+                times[name].append((time.perf_counter() - start) / TURN)
+
+    peaks = {name: peak_flops(device, getattr(torch, name)) for name in ("float32", "bfloat16")}
+    print(f"{config.n_layers} layers, {config.n_heads} heads, {config.embed_size} wide, context {config.block_size}, ", end="")
+    print(f"batch 12, AdamW; on {device.type} with {torch.get_num_threads()} threads; torch {torch.__version__}")
+    print("peak of matrix products: " + ", ".join(f"{n} {p / 1e9:.0f} GFLOP/s" for n, p in peaks.items()))
+    print(f"{'':30}{'ms/step':>9}{'tokens/s':>10}{'ratio':>7}  {'range':<12}{'share of peak':>13}")
+    for name, trainer in trainers.items():
+        seconds = statistics.median(times[name])
+        ratios = [a / b for a, b in zip(times[reference], times[name], strict=True)]
+        rate = 12 * config.block_size / seconds
+        share = rate * flops_per_token(trainer.model, config) / peaks[name.split(", ")[1]]
+        print(
+            f"{name:30}{seconds * 1e3:9.1f}{rate:10,.0f}{statistics.median(ratios):7.2f}"
+            f"  {min(ratios):.2f}-{max(ratios):.2f}   {share:13.0%}"
+        )
+
+
+def loss(args: argparse.Namespace) -> None:
+    text = read_text(find_text(args.data))
+    tokenizer = CharTokenizer.from_text(text)
+    tokens = torch.tensor(tokenizer.encode(text))
+    device = choose_device(args.device)
+    ours = load_config(ROOT / "config.yaml", args.preset, {"train.seconds": args.seconds, "train.iterations": "none"})
+    recipe = {"data": {}, "model": ModelConfig(n_layers=4, n_heads=4, embed_size=128, block_size=64, dropout=0.0)}
+    customary = TrainConfig(
+        seconds=args.seconds, batch_size=12, optimizer="adamw", precision="float32", learning_rate=1e-3,
+        weight_decay=0.1, warmup=0.05, decay=0.95, evaluations=1,
+    )  # fmt: skip
+    peer = Config.model_validate({**recipe, "train": customary})
+    rows: list[tuple[str, Config, Callable[[], nn.Module]]] = [
+        (f"learnGPT, preset {args.preset}", ours, lambda: build_model(10, tokenizer.vocab_size, ours.model)),
+        ("Hugging Face GPT-2, AdamW", peer, lambda: HuggingFace(tokenizer.vocab_size, peer.model)),
+    ]
+    if args.nanogpt:
+        rows.append(("nanoGPT, AdamW", peer, lambda: nanogpt(args.nanogpt, tokenizer.vocab_size, peer.model)))
+    print(f"{args.data}, {args.seconds:g} s of training steps each, {device.type}, {torch.get_num_threads()} threads")
+    print(f"{'':42}{'steps':>7}{'tokens/s':>10}{'validation loss':>17}")
+    for name, config, make in rows:
+        torch.manual_seed(config.train.seed)
+        train, validation = split(tokens, config.data.validation, config.model.block_size)
+        model = make().to(device)
+        trainer = Trainer(model, train, validation, config.train, config.model.block_size, tokenizer.vocab_size)
+        last = trainer.fit()
+        print(
+            f"{name:42}{last.iteration:7,}{last.tokens_per_second:10,.0f}{last.validation_loss or math.nan:17.4f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "loss"])
+    parser.add_argument("--nanogpt", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--turns", type=int, default=20, help="speed: how many turns of ten steps each gets")
+    parser.add_argument("--data", default="tinyshakespeare")
+    parser.add_argument("--seconds", type=float, default=74)
+    parser.add_argument("--preset", default="shakespeare-74s")
+    args = parser.parse_args()
+    {"speed": speed, "loss": loss}[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The tests of the stages, tested: they reject every known mistake under its own name, and accept every right version."""
+
+import importlib
+from collections import Counter
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from checks.right_versions import RIGHT_VERSIONS
+from checks.stage_runner import failures, load_catalogue, stage_of
+from course.stages import STAGES
+from tests.mistakes import MISTAKES, PLACES, Mistake, same, wrong_version
+
+load_catalogue()
+for stage in STAGES:
+    importlib.import_module(f"checks.right_versions.stage_{stage.number}")
+
+TODOS = [todo.number for stage in STAGES for todo in stage.todos]
+
+
+def finished(todo: str) -> Any:
+    module, name = PLACES[todo].cls.split(".")
+    return getattr(importlib.import_module(f"gpt.{module}"), name)
+
+
+@pytest.mark.parametrize("wrong", MISTAKES, ids=lambda m: f"{m.todo}-{m.name}")
+def test_a_known_mistake_is_rejected_under_its_own_name(wrong: Mistake, monkeypatch: pytest.MonkeyPatch):
+    failed = failures(wrong.todo, wrong_version(finished(wrong.todo), wrong), monkeypatch)
+    assert failed, "the stage's tests accept it"
+    assert any(wrong.explanation in message for message in failed.values()), failed
+    for other in MISTAKES:
+        if other.explanation != wrong.explanation:
+            assert not any(other.explanation in message for message in failed.values()), other.name
+    for message in failed.values():
+        assert len(message.splitlines()) <= 24, message
+
+
+@pytest.mark.parametrize(("todo", "version"), RIGHT_VERSIONS, ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_a_right_version_is_accepted(todo: str, version: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
+    stand_in = wrong_version(finished(todo), Mistake(todo, version))
+    assert failures(todo, stand_in, monkeypatch) == {}
+
+
+@pytest.mark.parametrize("todo", TODOS)
+def test_no_two_mistakes_of_a_todo_have_the_same_outcome(todo: str):
+    observe = PLACES[todo].observe
+    outcomes = {m.name: observe(wrong_version(finished(todo), m)) for m in MISTAKES if m.todo == todo}
+    outcomes["the finished code"] = observe(finished(todo))
+    for (name, a), (other, b) in combinations(outcomes.items(), 2):
+        assert not same(a, b), f"{name} and {other} cannot be told apart"
+
+
+def test_every_todo_has_its_mistakes_and_right_versions():
+    mistakes, right = Counter(m.todo for m in MISTAKES), Counter(todo for todo, _ in RIGHT_VERSIONS)
+    assert {todo: mistakes[todo] for todo in TODOS if mistakes[todo] < 8} == {}
+    assert {todo: right[todo] for todo in TODOS if right[todo] < 3} == {}
+
+
+def test_every_mistake_is_explained_in_a_few_lines():
+    for wrong in MISTAKES:
+        assert 40 <= len(wrong.explanation) <= 400, wrong.name
+    assert len({m.explanation for m in MISTAKES}) == len(MISTAKES)
+    assert {stage_of(m.todo) for m in MISTAKES} == {s.number for s in STAGES}
