@@ -1,8 +1,8 @@
 """Train a GPT on a text, and let it write.
 
-  python main.py --solutions                 train the finished GPT on input.txt
-  python main.py                             train the GPT that you have written so far
-  python main.py --write RUN --prompt "O "   write with a GPT trained before
+python main.py --solutions                 train the finished GPT on input.txt
+python main.py                             train the GPT that you have written so far
+python main.py --write RUN --prompt "O "   write with a GPT trained before
 """
 
 import argparse
@@ -39,6 +39,7 @@ def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from course.models import build_model
     from training.data import find_text, read_text, split
     from training.device import choose_device
+    from training.initialization import initialize
     from training.report import Report, Run
     from training.tokenizer import CharTokenizer
     from training.trainer import Trainer
@@ -53,6 +54,7 @@ def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
     torch.manual_seed(config.train.seed)
     device = choose_device(config.train.device)
     model = build_model(stage, tokenizer.vocab_size, config.model).to(device)
+    initialize(model)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"model:  stage {stage} ({STAGES[stage - 1].title}), {parameters:,} parameters")
 

@@ -121,7 +121,10 @@ def speed(args: argparse.Namespace) -> None:
                 times[name].append((time.perf_counter() - start) / TURN)
 
     peaks = {name: peak_flops(device, getattr(torch, name)) for name in ("float32", "bfloat16")}
-    print(f"{config.n_layers} layers, {config.n_heads} heads, {config.embed_size} wide, context {config.block_size}, ", end="")
+    print(
+        f"{config.n_layers} layers, {config.n_heads} heads, {config.embed_size} wide, context {config.block_size}, ",
+        end="",
+    )
     print(f"batch 12, AdamW; on {device.type} with {torch.get_num_threads()} threads; torch {torch.__version__}")
     print("peak of matrix products: " + ", ".join(f"{n} {p / 1e9:.0f} GFLOP/s" for n, p in peaks.items()))
     print(f"{'':30}{'ms/step':>9}{'tokens/s':>10}{'ratio':>7}  {'range':<12}{'share of peak':>13}")

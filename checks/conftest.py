@@ -1,16 +1,26 @@
 """What several checks share: a small text, a small config, and main.py as its user runs it."""
 
-import os
-import subprocess
+import io
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+import main
+
 ROOT = Path(__file__).resolve().parent.parent
 
-Main = Callable[..., subprocess.CompletedProcess[str]]
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Main = Callable[..., Done]
 
 QUICK = (
     "--model.n_layers=1", "--model.n_heads=2", "--model.embed_size=16", "--model.block_size=16",
@@ -36,15 +46,14 @@ def play(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run_main(tmp_path: Path) -> Main:
-    """main.py in a process of its own, with quick settings and run folders under tmp_path/runs."""
+def run_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Main:
+    """main.py with quick settings, in this process, as if called in tmp_path; run folders go to tmp_path/runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
-    def run(*options: str, quick: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "main.py"), "--runs", str(tmp_path / "runs")]
-        return subprocess.run(
-            [*command, *(QUICK if quick else ()), *options],
-            capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, timeout=120,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "80"},
-        )  # fmt: skip
+    def run(*options: str, quick: bool = True) -> Done:
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            code = main.main(["--runs", str(tmp_path / "runs"), *(QUICK if quick else ()), *options])
+        return Done(code, out.getvalue(), err.getvalue())
 
     return run

@@ -45,7 +45,7 @@ def cases(module: ModuleType) -> Iterator[tuple[str, Any, dict[str, Any]]]:
 
 
 def failures(todo: str, stand_in: type, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The tests of the TODO's stage that fail with `stand_in` in the place of the finished class, and their messages."""
+    """The tests of the TODO's stage that fail with `stand_in` in the finished class's place, and their messages."""
     module_name, class_name = PLACES[todo].cls.split(".")
     monkeypatch.setattr(importlib.import_module(f"gpt.{module_name}"), class_name, stand_in)
     failed = {}

@@ -68,7 +68,7 @@ def test_windows_have_each_token_but_the_first_as_a_target_exactly_once(length: 
     assert all(torch.equal(y, x + 1) and x.shape[0] <= batch_size and x.shape[1] <= block_size for x, y in pairs)
 
 
-CONTENT = "To strive, to seek.\n".encode() * 10
+CONTENT = b"HOB:\nTwo hens, a kettle.\n" * 10
 
 
 class Server(http.server.BaseHTTPRequestHandler):

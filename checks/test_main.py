@@ -1,4 +1,4 @@
-"""main.py, as its user runs it: in a process of its own."""
+"""main.py, as its user runs it."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from checks.conftest import QUICK, ROOT, Main
+from checks.conftest import QUICK, ROOT, Done, Main
 
 
-def error_of(done: subprocess.CompletedProcess[str]) -> str:
+def error_of(done: Done) -> str:
     """The error's text; asserts that it is a sentence, with exit code 2 and without a traceback."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith("error: "), done.stderr
@@ -59,7 +59,7 @@ def test_every_stage_has_a_model_that_trains(run_main: Main, play: Path, stage: 
 
 def test_nothing_written_yet_names_the_first_todo_and_the_way_to_the_finished_gpt(run_main: Main, play: Path):
     error = error_of(run_main("--data", str(play)))
-    assert "TODO 1 " in error
+    assert "TODO 1 comes first" in error
     assert "gpt/gpt_v1.py, line " in error
     assert "tests/test_1.py" in error
     assert "python main.py --solutions" in error

@@ -1,4 +1,4 @@
-"""The tests of the stages, tested: they reject every known mistake under its own name, and accept every right version."""
+"""The stage tests, tested: they reject every known mistake under its own name, and accept every right version."""
 
 import importlib
 from collections import Counter

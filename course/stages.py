@@ -128,7 +128,7 @@ def waiting_todos(package: Path) -> list[Waiting]:
 
 
 def stage_to_train(package: Path, wanted: int | None = None) -> int:
-    """The wanted stage, or the furthest one whose TODOs are written. Raises UserError that names the TODO in the way."""
+    """The wanted stage, or the furthest that is written. Raises UserError that names the TODO in the way."""
     waiting = waiting_todos(package)
     if not waiting or (wanted and wanted < waiting[0].stage.number):
         return wanted or STAGES[-1].number
@@ -136,6 +136,7 @@ def stage_to_train(package: Path, wanted: int | None = None) -> int:
     if wanted is None and stage.number > 1:
         return stage.number - 1
     raise UserError(
-        f"TODO {todo.number} comes first: {package.name}/{todo.file}, line {line}; its test: pytest {stage.test} -s -vv\n"
+        f"TODO {todo.number} comes first: {package.name}/{todo.file}, line {line};"
+        f" its test: pytest {stage.test} -s -vv\n"
         "Meanwhile, to see the finished GPT at work: python main.py --solutions"
     )

@@ -48,9 +48,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     except KeyboardInterrupt:
         if not stopped:
             raise
-        raise Wrong(
-            f"Stopped after {TIME_LIMIT:.0f} seconds{stopped[0]}. Is there a loop that never ends?"
-        ) from None
+        raise Wrong(f"Stopped after {TIME_LIMIT:.0f} seconds{stopped[0]}. Is there a loop that never ends?") from None
     finally:
         timer.cancel()
         sys.breakpointhook = hook

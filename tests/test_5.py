@@ -119,7 +119,9 @@ def test_gradients_flow_to_query_key_value_and_input():
     factors = torch.randn(2, 5, 4)
     leaves = {"x": x, **{f"{n}.weight": getattr(attention, n).weight for n in ("query", "key", "value")}}
     q, k, v = (F.linear(x, leaves[f"{n}.weight"]) for n in ("query", "key", "value"))
-    want = torch.autograd.grad((F.scaled_dot_product_attention(q, k, v, is_causal=True) * factors).sum(), [*leaves.values()])
+    want = torch.autograd.grad(
+        (F.scaled_dot_product_attention(q, k, v, is_causal=True) * factors).sum(), [*leaves.values()]
+    )
     out = result(attention, x)
     if not out.requires_grad:
         raise Wrong(with_hint("The output is cut off from the graph: no gradient reaches any layer."))

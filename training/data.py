@@ -1,12 +1,11 @@
 """From a text file to batches.
 
-    text = read_text(find_text("input.txt"))
-    train, validation = split(torch.tensor(tokenizer.encode(text)), validation=0.1)
-    x, y = sample_batch(train, batch_size=32, block_size=128, generator=torch.Generator().manual_seed(1))
+text = read_text(find_text("input.txt"))
+train, validation = split(torch.tensor(tokenizer.encode(text)), validation=0.1)
+x, y = sample_batch(train, batch_size=32, block_size=128, generator=torch.Generator().manual_seed(1))
 """
 
 import hashlib
-import os
 import tempfile
 import urllib.error
 import urllib.request
@@ -58,8 +57,7 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
         part.write(content)
-    os.replace(part.name, target)
-    return target
+    return Path(part.name).replace(target)
 
 
 def _sha256(content: bytes) -> str:

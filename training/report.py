@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .config import Config
+from .config import Config, make_config
 from .errors import UserError
 from .sampling import write_text
 from .tokenizer import CharTokenizer
@@ -65,8 +64,7 @@ class Run:
             about = settings.pop("about")
             tokenizer = CharTokenizer(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["characters"])
             config = make_config(settings, overrides)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, AttributeError, KeyError, TypeError,
-                ValueError):
+        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
             runs = sorted(p.parent.as_posix() for p in folder.parent.glob("*/model.safetensors"))
             hint = f"; there is {runs[-1]}" if runs else "; runs are kept in runs/"
             raise UserError(f"'{folder}' is not the folder of a run{hint}") from None
@@ -168,8 +166,8 @@ class Report:
         sample = "".join(pieces)
         self.run.add_sample(step, config.sample.prompt + sample)
         lines = sample.strip().splitlines()[:5]
-        self.console.print(f"\n[{step.seconds:.0f} s, validation loss {step.validation_loss:.3f}]", markup=False)
-        self.console.print("\n".join(lines), markup=False)
+        title = f"\n[{step.seconds:.0f} s, validation loss {step.validation_loss:.3f}]"
+        self.console.print(title, *lines, sep="\n", markup=False, soft_wrap=True)
 
     def finish(self) -> None:
         self.run.save_weights(self.model)

@@ -1,7 +1,7 @@
 """The training loop, for any module whose forward(x, targets) returns (logits, loss).
 
-    trainer = Trainer(model, train, validation, config.train, block_size=128, vocab_size=65)
-    trainer.fit(on_step=bar.update, on_evaluation=report.evaluated)
+trainer = Trainer(model, train, validation, config.train, block_size=128, vocab_size=65)
+trainer.fit(on_step=bar.update, on_evaluation=report.evaluated)
 """
 
 import math
@@ -93,9 +93,7 @@ class Trainer:
         by_seconds = self.seconds / self.config.seconds if self.config.seconds else 0.0
         return min(1.0, max(by_iterations, by_seconds))
 
-    def fit(
-        self, on_step: Callable[[Step], None] = ignore, on_evaluation: Callable[[Step], None] = ignore
-    ) -> Step:
+    def fit(self, on_step: Callable[[Step], None] = ignore, on_evaluation: Callable[[Step], None] = ignore) -> Step:
         """Train until the budget is spent or Ctrl-C is pressed; evaluate on the way and at the end.
 
         Raises UserError if the loss is not a number any more.
@@ -126,9 +124,7 @@ class Trainer:
 
     def step(self) -> Tensor:
         """One optimizer step on `accumulate` batches; returns their mean loss, on the device."""
-        set_learning_rate(
-            self.optimizers, learning_rate_factor(self.progress, self.config.warmup, self.config.decay)
-        )
+        set_learning_rate(self.optimizers, learning_rate_factor(self.progress, self.config.warmup, self.config.decay))
         total = torch.zeros((), device=self.device)
         for _ in range(self.config.accumulate):
             x, y = sample_batch(self.train, self.config.batch_size, self.block_size, self.generator)
