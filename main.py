@@ -6,6 +6,7 @@ python main.py --write RUN --prompt "O "   write with a GPT trained before
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from training.errors import UserError
 
 def main(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console without a character shows ? and goes on
     try:
         args, overrides = parse(argv)
@@ -69,7 +70,7 @@ def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
     print(f"validation loss {last.validation_loss:.4f} after {last.iteration:,} steps in {last.seconds:.0f} s")
     print(f"{run.folder.as_posix()} has the loss curve, samples and weights; to write more:")
     print(f'python main.py --write {run.folder.as_posix()} --prompt "..."\n')
-    stream(model, tokenizer, config)
+    write_out(model, tokenizer, config)
     return 0
 
 
@@ -84,11 +85,11 @@ def write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
     stage_to_train(use_package(run.about["solutions"]), run.about["stage"])
     model = build_model(run.about["stage"], run.tokenizer.vocab_size, run.config.model)
     run.load_weights(model)
-    stream(model.to(choose_device(run.config.train.device)).eval(), run.tokenizer, run.config)
+    write_out(model.to(choose_device(run.config.train.device)).eval(), run.tokenizer, run.config)
     return 0
 
 
-def stream(model: Any, tokenizer: Any, config: Config) -> None:
+def write_out(model: Any, tokenizer: Any, config: Config) -> None:
     """Print the prompt, and what the model makes of it, each piece as soon as it is there."""
     from training.sampling import write_text
 

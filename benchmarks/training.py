@@ -114,9 +114,9 @@ def speed(args: argparse.Namespace) -> None:
     for turn in range(args.turns + 1):  # the first one warms up
         for name, trainer in trainers.items():
             start = time.perf_counter()
-            for _ in range(TURN):
-                loss = trainer.step()
-            loss.item()
+            for _ in range(TURN - 1):
+                trainer.step()
+            trainer.step().item()
             if turn:
                 times[name].append((time.perf_counter() - start) / TURN)
 

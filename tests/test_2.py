@@ -30,7 +30,9 @@ def test_the_average_of_three_tokens_is_as_worked_by_hand():
     show("x:", table(x, "t=", "c="), "the average of the present and the past:", table(out, "t=", "c="))
 
 
-@pytest.mark.parametrize(("B", "T", "C"), [(2, 5, 3), (1, 7, 4), (3, 2, 5), (4, 1, 2), (3, 6, 1), (4, 4, 4), (2, 17, 3)])
+@pytest.mark.parametrize(
+    ("B", "T", "C"), [(2, 5, 3), (1, 7, 4), (3, 2, 5), (4, 1, 2), (3, 6, 1), (4, 4, 4), (2, 17, 3)]
+)
 def test_each_token_becomes_the_average_of_the_present_and_the_past(B: int, T: int, C: int):
     """For any number of examples, tokens, and numbers in a token."""
     x = random(B, T, C)

@@ -42,14 +42,14 @@ def test_the_average_of_three_tokens_is_as_worked_by_hand():
     show("x:", table(x, "t=", "c="), "the average of the present and the past, head.wei @ x:", table(out, "t=", "c="))
 
 
-@pytest.mark.parametrize(("B", "T"), [(2, 5), (1, 4), (3, 2), (4, 1), (3, 3)])
+@pytest.mark.parametrize(("B", "T"), [(2, 5), (1, 4), (4, 1)])
 def test_each_row_of_wei_sums_to_one(B: int, T: int):
     """head.wei is normalized: what a token takes from all tokens adds up to 1. That is what the softmax is for."""
     averaging = used(B, T)
     expect(wei(averaging, B, T).sum(dim=-1), torch.ones(B, T), "head.wei.sum(dim=-1)", "B T", hint)
 
 
-@pytest.mark.parametrize(("B", "T"), [(2, 5), (1, 4), (3, 2), (4, 1), (3, 3)])
+@pytest.mark.parametrize(("B", "T"), [(2, 5), (1, 4), (4, 1)])
 def test_the_future_is_masked_in_wei(B: int, T: int):
     """head.wei is 0 above its diagonal: no token takes anything from a later one. That is what the mask is for."""
     averaging = used(B, T)
@@ -146,18 +146,18 @@ def test_head_ver_3_is_many_times_faster_than_two_loops():
     """512 tokens at once, against one after another.
 
     The best of 9 runs each, in turns. Mask, softmax and product are some 50 times as fast; asked for is 5 times. To
-    fail by accident,
-    each of the 9 runs, a fraction of a millisecond long, would have to be held up: a chance below one in a million.
+    fail by accident, each of the 9 runs, a fraction of a millisecond long, would have to be held up: a chance below one
+    in a million.
     """
     x = random(32, 16, 8)
-    matrix = load(NAME)()
-    attempt(lambda: matrix(x), f"HeadVer3()(x of {by(x)})")
-    pairs = [(seconds(lambda: two_loops(x)), seconds(lambda: matrix(x))) for _ in range(9)]
+    averaging = load(NAME)()
+    attempt(lambda: averaging(x), f"HeadVer3()(x of {by(x)})")
+    pairs = [(seconds(lambda: two_loops(x)), seconds(lambda: averaging(x))) for _ in range(9)]
     loops, product = (min(column) * 1e3 for column in zip(*pairs, strict=True))
     if loops < 5 * product:
         message = (
             f"For 32 examples of 16 tokens, HeadVer3 takes {product:.2f} ms, and two loops {loops:.2f} ms."
-            " A matrix product is more than 5 times as fast as the loops."
+            " wei @ x is more than 5 times as fast as the loops."
         )
         raise Wrong(with_hint(message))
     show(f"two loops {loops:.2f} ms, HeadVer3 {product:.2f} ms: {loops / product:.0f} times as fast")
@@ -216,7 +216,7 @@ def used(B: int, T: int) -> Any:
 
 def wei(averaging: Any, B: int, T: int) -> Tensor:
     """head.wei for each example, checked to have the shape (T, T), or to be (B, T, T)."""
-    if not hasattr(averaging, "wei"):
+    if getattr(averaging, "wei", None) is None:
         raise Wrong(with_hint("After head(x), head.wei should be there. Keep the weights: self.wei = ..."))
     kept = averaging.wei
     if isinstance(kept, Tensor) and kept.shape in {(T, T), (1, T, T), (B, T, T)} and kept.is_floating_point():

@@ -136,9 +136,8 @@ def test_it_works_in_the_precision_and_on_the_device_of_its_input():
     """float64 in, float64 out; and nothing is built on another device than that of the input."""
     x = torch.randn(2, 5, 6, dtype=torch.float64)
     attention = head().double()
-    out = attention(x)
-    expect(out, F.scaled_dot_product_attention(attention.query(x), attention.key(x), attention.value(x), is_causal=True),
-           "head.double()(x.double())", "B T D", hint)  # fmt: skip
+    want = F.scaled_dot_product_attention(attention.query(x), attention.key(x), attention.value(x), is_causal=True)
+    expect(attention(x), want, "head.double()(x.double())", "B T D", hint)
     on_another_device(head(), torch.randn(2, 5, 6))
 
 

@@ -21,16 +21,16 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    path: str = Field("input.txt", description="text to learn from: a UTF-8 file, or tinyshakespeare")
-    validation: float = Field(0.1, gt=0, lt=1, description="share of the text, at its end, kept for validation")
+    path: str = Field(default="input.txt", description="text to learn from: a UTF-8 file, or tinyshakespeare")
+    validation: float = Field(default=0.1, gt=0, lt=1, description="share of the text, at its end, kept for validation")
 
 
 class ModelConfig(Section):
-    n_layers: int = Field(4, ge=1, le=64, description="blocks on top of each other (stages 8 to 10)")
-    n_heads: int = Field(4, ge=1, le=64, description="attention heads, a divisor of embed_size (from stage 7)")
-    embed_size: int = Field(128, ge=1, le=8192, description="width C of the vectors between the layers")
-    block_size: int = Field(128, ge=1, le=8192, description="context: the tokens that the model sees at once")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of each branch's output dropped (stage 10)")
+    n_layers: int = Field(default=4, ge=1, le=64, description="blocks on top of each other (stages 8 to 10)")
+    n_heads: int = Field(default=4, ge=1, le=64, description="attention heads, a divisor of embed_size (from stage 7)")
+    embed_size: int = Field(default=128, ge=1, le=8192, description="width C of the vectors between the layers")
+    block_size: int = Field(default=128, ge=1, le=8192, description="context: the tokens that the model sees at once")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of each branch's output dropped (stage 10)")
 
     @model_validator(mode="after")
     def heads_divide_the_width(self):
@@ -43,25 +43,30 @@ class ModelConfig(Section):
 
 
 class TrainConfig(Section):
-    seconds: float | None = Field(None, gt=0, description="budget in seconds of training steps (none: no limit)")
-    iterations: int | None = Field(None, ge=1, description="budget in optimizer steps (none: no limit)")
-    batch_size: int = Field(32, ge=1, le=65536, description="sequences in a batch")
-    accumulate: int = Field(1, ge=1, le=1024, description="batches whose gradients are summed for one step")
+    seconds: float | None = Field(
+        default=None, gt=0, description="budget in seconds of training steps (none: no limit)"
+    )
+    iterations: int | None = Field(default=None, ge=1, description="budget in optimizer steps (none: no limit)")
+    batch_size: int = Field(default=32, ge=1, le=65536, description="sequences in a batch")
+    accumulate: int = Field(default=1, ge=1, le=1024, description="batches whose gradients are summed for one step")
     optimizer: Literal["auto", "muon", "adamw"] = Field(
-        "auto", description="muon: Muon for hidden matrices, AdamW for the rest; auto: muon where bfloat16 is fast"
+        default="auto",
+        description="muon: Muon for hidden matrices, AdamW for the rest; auto: muon where bfloat16 is fast",
     )
-    learning_rate: float = Field(3e-3, gt=0, le=1, description="AdamW's highest learning rate")
-    muon_learning_rate: float = Field(0.02, gt=0, le=1, description="Muon's highest learning rate")
-    weight_decay: float = Field(0.1, ge=0, le=1, description="decoupled weight decay of the matrices")
-    warmup: float = Field(0.02, ge=0, le=1, description="share of the budget in which the learning rate rises")
-    decay: float = Field(0.6, ge=0, le=1, description="share of the budget, at its end, in which it falls to zero")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    learning_rate: float = Field(default=1.5e-3, gt=0, le=1, description="AdamW's highest learning rate")
+    muon_learning_rate: float = Field(default=0.05, gt=0, le=1, description="Muon's highest learning rate")
+    weight_decay: float = Field(default=0.1, ge=0, le=1, description="decoupled weight decay of the matrices")
+    warmup: float = Field(default=0.02, ge=0, le=1, description="share of the budget in which the learning rate rises")
+    decay: float = Field(
+        default=0.6, ge=0, le=1, description="share of the budget, at its end, in which it falls to zero"
+    )
+    clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of matrix products; auto measures which is faster"
+        default="auto", description="of matrix products; auto measures which is faster"
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: cuda, else mps, else cpu")
-    evaluations: int = Field(8, ge=1, le=1000, description="how often to validate and to write a sample")
-    seed: int = Field(1, ge=0, description="of the weights, the batches and the samples")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: cuda, else mps, else cpu")
+    evaluations: int = Field(default=8, ge=1, le=1000, description="how often to validate and to write a sample")
+    seed: int = Field(default=1, ge=0, description="of the weights, the batches and the samples")
 
     @model_validator(mode="after")
     def some_budget(self):
@@ -71,11 +76,13 @@ class TrainConfig(Section):
 
 
 class SampleConfig(Section):
-    prompt: str = Field("\n", min_length=1, description="text to go on from")
-    length: int = Field(500, ge=0, description="characters to write at the end of the run")
-    temperature: float = Field(0.8, ge=0, le=10, description="below 1 bolder in its favourites, 0 always the likeliest")
-    top_k: int | None = Field(None, ge=1, description="draw from the k likeliest tokens only")
-    top_p: float | None = Field(None, gt=0, le=1, description="draw from the fewest tokens that sum to p only")
+    prompt: str = Field(default="\n", min_length=1, description="text to go on from")
+    length: int = Field(default=500, ge=0, description="characters to write at the end of the run")
+    temperature: float = Field(
+        default=0.8, ge=0, le=10, description="below 1 bolder in its favourites, 0 always the likeliest"
+    )
+    top_k: int | None = Field(default=None, ge=1, description="draw from the k likeliest tokens only")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="draw from the fewest tokens that sum to p only")
 
 
 class Config(Section):

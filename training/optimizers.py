@@ -41,7 +41,7 @@ def build_optimizers(model: nn.Module, config: TrainConfig, vocab_size: int, muo
     return optimizers
 
 
-def hidden_matrices(model: nn.Module, vocab_size: int) -> Iterator[nn.Parameter]:
+def hidden_matrices(model: nn.Module, vocab_size: int) -> Iterator[torch.Tensor]:
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.out_features != vocab_size and module.weight.requires_grad:
             yield module.weight

@@ -98,7 +98,7 @@ class Trainer:
 
         Raises UserError if the loss is not a number any more.
         """
-        evaluations = 0
+        evaluations, loss = 0, torch.tensor(math.nan)
         with self._stop_on_ctrl_c():
             self.model.train()
             while self.progress < 1 and not self.interrupted:
