@@ -57,3 +57,8 @@ def failures(todo: str, stand_in: type, monkeypatch: pytest.MonkeyPatch) -> dict
         except BaseException as error:
             failed[name] = explain(error) or f"{type(error).__name__}: {error}"
     return failed
+
+
+def says(message: str, explanation: str) -> bool:
+    """Whether the explanation is in the message, however its lines are broken."""
+    return explanation in " ".join(message.split())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from checks.right_versions import RIGHT_VERSIONS
-from checks.stage_runner import failures, load_catalogue, stage_of
+from checks.stage_runner import failures, load_catalogue, says, stage_of
 from course.stages import STAGES
 from tests.mistakes import MISTAKES, PLACES, Mistake, same, wrong_version
 
@@ -29,10 +29,10 @@ def finished(todo: str) -> Any:
 def test_a_known_mistake_is_rejected_under_its_own_name(wrong: Mistake, monkeypatch: pytest.MonkeyPatch):
     failed = failures(wrong.todo, wrong_version(finished(wrong.todo), wrong), monkeypatch)
     assert failed, "the stage's tests accept it"
-    assert any(wrong.explanation in message for message in failed.values()), failed
+    assert any(says(message, wrong.explanation) for message in failed.values()), failed
     for other in MISTAKES:
         if other.explanation != wrong.explanation:
-            assert not any(other.explanation in message for message in failed.values()), other.name
+            assert not any(says(message, other.explanation) for message in failed.values()), other.name
     for message in failed.values():
         assert len(message.splitlines()) <= 24, message
 

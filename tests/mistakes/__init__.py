@@ -14,6 +14,7 @@ its own name.
 """
 
 import importlib
+import textwrap
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -85,7 +86,7 @@ def named(todo: str, cls: Any) -> str | None:
     matches = [m for m in MISTAKES if m.todo == todo and same(theirs, observe(wrong_version(cls, m)))]
     if len(matches) != 1:
         return None
-    return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{matches[0].explanation}"
+    return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{textwrap.fill(matches[0].explanation, 100)}"
 
 
 def observed(look: Callable[[], Any]) -> Any:
