@@ -36,6 +36,7 @@ from course.models import build_model  # noqa: E402
 from training.config import Config, ModelConfig, TrainConfig, load_config  # noqa: E402
 from training.data import find_text, read_text, split  # noqa: E402
 from training.device import choose_device  # noqa: E402
+from training.initialization import initialize  # noqa: E402
 from training.tokenizer import CharTokenizer  # noqa: E402
 from training.trainer import Trainer  # noqa: E402
 
@@ -59,6 +60,12 @@ class HuggingFace(nn.Module):
     def forward(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.gpt(x, use_cache=False).logits
         return logits, nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def finished_gpt(vocab_size: int, config: ModelConfig) -> nn.Module:
+    model = build_model(10, vocab_size, config)
+    initialize(model)
+    return model
 
 
 def nanogpt(checkout: Path, vocab_size: int, config: ModelConfig) -> nn.Module:
@@ -86,10 +93,13 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * 1024**3 / min(times)
 
 
-def flops_per_token(model: nn.Module, config: ModelConfig) -> float:
-    """6 N + 12 L C T: forward and backward (Chowdhery et al. 2022, "PaLM", appendix B), embeddings left out of N."""
-    n = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
-    return 6 * n + 12 * config.n_layers * config.embed_size * config.block_size
+def flops_per_token(vocab_size: int, config: ModelConfig) -> float:
+    """6 N + 12 L C T, forward and backward, with N = 12 L C^2 + C V matrix weights.
+
+    Source: Chowdhery et al. 2022, "PaLM: Scaling Language Modeling with Pathways", appendix B.
+    """
+    L, C, T = config.n_layers, config.embed_size, config.block_size
+    return 6 * (12 * L * C**2 + C * vocab_size) + 12 * L * C * T
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -101,7 +111,7 @@ def speed(args: argparse.Namespace) -> None:
     if args.nanogpt:
         makers["nanoGPT"] = lambda: nanogpt(args.nanogpt, vocab_size, config)
     makers["Hugging Face GPT-2"] = lambda: HuggingFace(vocab_size, config)
-    makers["learnGPT"] = lambda: build_model(10, vocab_size, config)
+    makers["learnGPT"] = lambda: finished_gpt(vocab_size, config)
 
     trainers: dict[str, Trainer] = {}
     for name, make in makers.items():
@@ -128,11 +138,11 @@ def speed(args: argparse.Namespace) -> None:
     print(f"batch 12, AdamW; on {device.type} with {torch.get_num_threads()} threads; torch {torch.__version__}")
     print("peak of matrix products: " + ", ".join(f"{n} {p / 1e9:.0f} GFLOP/s" for n, p in peaks.items()))
     print(f"{'':30}{'ms/step':>9}{'tokens/s':>10}{'ratio':>7}  {'range':<12}{'share of peak':>13}")
-    for name, trainer in trainers.items():
+    for name in trainers:
         seconds = statistics.median(times[name])
         ratios = [a / b for a, b in zip(times[reference], times[name], strict=True)]
         rate = 12 * config.block_size / seconds
-        share = rate * flops_per_token(trainer.model, config) / peaks[name.split(", ")[1]]
+        share = rate * flops_per_token(vocab_size, config) / peaks[name.split(", ")[1]]
         print(
             f"{name:30}{seconds * 1e3:9.1f}{rate:10,.0f}{statistics.median(ratios):7.2f}"
             f"  {min(ratios):.2f}-{max(ratios):.2f}   {share:13.0%}"
@@ -152,7 +162,7 @@ def loss(args: argparse.Namespace) -> None:
     )  # fmt: skip
     peer = Config.model_validate({**recipe, "train": customary})
     rows: list[tuple[str, Config, Callable[[], nn.Module]]] = [
-        (f"learnGPT, preset {args.preset}", ours, lambda: build_model(10, tokenizer.vocab_size, ours.model)),
+        (f"learnGPT, preset {args.preset}", ours, lambda: finished_gpt(tokenizer.vocab_size, ours.model)),
         ("Hugging Face GPT-2, AdamW", peer, lambda: HuggingFace(tokenizer.vocab_size, peer.model)),
     ]
     if args.nanogpt:

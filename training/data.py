@@ -106,7 +106,7 @@ def sample_batch(
     """Sequences from random places, and their targets: the same places, one further."""
     starts = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)
     sequences = tokens.unfold(0, block_size + 1, 1)[starts]  # (B, T + 1); unfold copies nothing
-    return sequences[:, :-1], sequences[:, 1:]
+    return sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous()
 
 
 def windows(

@@ -293,8 +293,9 @@ def one_mask_for_all_tokens(self, x):
 
 
 @mistake("10")
-def masks_drawn_once_and_kept(self, x):
-    """The masks are drawn at the first call and used again ever after. New ones have to be drawn each time."""
+def same_masks_at_every_call(self, x):
+    """Every call drops the same numbers: the masks are kept from the first call, or a seed is set before they are
+    drawn. Each call has to draw new ones."""
     h = self.head(self.ln1(x))
     if getattr(self, "masks", None) is None or self.masks[0].shape != x.shape:
         self.masks = (
