@@ -48,7 +48,7 @@ class HuggingFace(nn.Module):
 
     def __init__(self, vocab_size: int, config: ModelConfig):
         super().__init__()
-        from transformers import GPT2Config, GPT2LMHeadModel
+        from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMissingImports]
 
         settings = GPT2Config(
             vocab_size=vocab_size, n_positions=config.block_size, n_embd=config.embed_size, n_layer=config.n_layers,

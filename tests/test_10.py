@@ -216,18 +216,18 @@ def kept_by(ours: Any, p1: float, p2: float) -> tuple[Tensor, Tensor]:
     return fits[..., 1, :].any(dim=-1), fits[..., :, 1].any(dim=-1)
 
 
-@torch.no_grad()
 def masks_of(ours: Any, x: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
     """The masks (ones and zeros) under which the block with three features gives `out`. Wrong if there are none."""
     p1, p2 = ours.dropout1.p, ours.dropout2.p
     ways = torch.tensor(list(product((0.0, 1.0), repeat=3)))
     pairs = list(product(ways if p1 else ways[-1:], ways if p2 else ways[-1:]))
-    possible = [formula(ours, x, one / (1 - p1), two / (1 - p2)) for one, two in pairs]
-    gaps = torch.stack([(out - other).abs().amax(dim=-1) for other in possible])  # (64, B, T)
+    with torch.no_grad():  # ends before the hint, which looks at gradients
+        possible = [formula(ours, x, one / (1 - p1), two / (1 - p2)) for one, two in pairs]
+    gaps = torch.stack([(out.detach() - other).abs().amax(dim=-1) for other in possible])  # (64, B, T)
     gap, best = gaps.min(dim=0)
     if not (gap < 1e-3).all():
         b, t = (~(gap < 1e-3)).nonzero()[0].tolist()
-        rows = torch.stack([x[b, t], out[b, t], possible[-1][b, t], possible[int(best[b, t])][b, t]])
+        rows = torch.stack([x[b, t].detach(), out[b, t].detach(), possible[-1][b, t], possible[int(best[b, t])][b, t]])
         names = ["x:", "the output:", "possible, if nothing is dropped:", "possible, the one closest to the output:"]
         lines = [f"{name:42}{table(row)}" for name, row in zip(names, rows, strict=True)]
         raise Wrong(
