@@ -19,8 +19,11 @@ def stage_of(todo: str) -> int:
 
 
 def load_catalogue() -> None:
+    """Import every stage of the catalogue and every module under test, so that none is first imported while patched."""
     for stage in STAGES:
         importlib.import_module(f"tests.mistakes.stage_{stage.number}")
+        for todo in stage.todos:
+            importlib.import_module(f"gpt.{todo.file.removesuffix('.py')}")
 
 
 def cases(module: ModuleType) -> Iterator[tuple[str, Any, dict[str, Any]]]:

@@ -86,7 +86,8 @@ def named(todo: str, cls: Any) -> str | None:
     matches = [m for m in MISTAKES if m.todo == todo and same(theirs, observe(wrong_version(cls, m)))]
     if len(matches) != 1:
         return None
-    return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{textwrap.fill(matches[0].explanation, 100)}"
+    explanation = textwrap.fill(matches[0].explanation, 100, break_on_hyphens=False)
+    return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{explanation}"
 
 
 def observed(look: Callable[[], Any]) -> Any:

@@ -377,7 +377,7 @@ def input_changed_in_place(self, x):
 
 @mistake("10")
 def branches_detached(self, x):
-    """The right numbers, but what dropout gets is cut off from the graph (detach, no_grad): head and feed-forward never
+    """The right numbers, but what dropout gets is cut off from the graph (detach, no_grad), so that head and ffwd never
     learn."""
     x = x + self.dropout1(self.head(self.ln1(x)).detach())
     return x + self.dropout2(self.ffwd(self.ln2(x)).detach())

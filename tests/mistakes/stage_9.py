@@ -369,8 +369,7 @@ def observe_block(cls: Any) -> Outcome:
 
 @mistake("9-2")
 def not_normalized(self, x):
-    """Neither ln1 nor ln2 is used: this is BlockVer2. Normalize what goes into the head and into the feed-forward
-    layer."""
+    """Neither ln1 nor ln2 is used: this is BlockVer2. Normalize what goes into self.head and into self.ffwd."""
     x = x + self.head(x)
     return x + self.ffwd(x)
 
@@ -473,8 +472,8 @@ def sum_with_the_first_x(self, x):
 
 @mistake("9-2")
 def side_by_side(self, x):
-    """Head and feed-forward both work on the x that came in. They work one after the other: the feed-forward layer gets
-    (normalized) the sum of x and the head's output."""
+    """Head and ffwd both work on the x that came in. They work one after the other: ffwd gets (normalized) the sum of x
+    and the head's output."""
     return x + self.head(self.ln1(x)) + self.ffwd(self.ln2(x))
 
 
