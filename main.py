@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from course.stages import ROOT, STAGES, stage_to_train
-from training.config import Config, add_config_arguments, load_config, nearest
+from training.config import Config, add_config_arguments, load_config, make_config, nearest
 from training.errors import UserError
 
 
@@ -47,9 +47,11 @@ def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     text = read_text(find_text(config.data.path))
     tokenizer = CharTokenizer.from_text(text)
-    tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
     tokens = torch.tensor(tokenizer.encode(text))
     training, validation = split(tokens, config.data.validation, config.model.block_size)
+    if "sample.prompt" not in overrides and not set(config.sample.prompt) <= set(text):
+        config = make_config(config.model_dump(), {"sample.prompt": text[0]})  # a text of one line has no line break
+    tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
     print(f"text:   {config.data.path}, {len(text):,} characters, {tokenizer.vocab_size} distinct ones")
 
     torch.manual_seed(config.train.seed)

@@ -119,6 +119,13 @@ def test_a_text_that_cannot_be_used_is_described(run_main: Main, tmp_path: Path,
     assert named in error_of(run_main("--solutions", "--data", "text.txt"))
 
 
+def test_a_text_of_one_line_trains_though_the_usual_prompt_is_a_line_break(run_main: Main, tmp_path: Path):
+    (tmp_path / "line.txt").write_text("round and round " * 100, encoding="utf-8")
+    done = run_main("--solutions", "--data", "line.txt")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("r")
+
+
 def test_weights_of_another_model_are_refused(run_main: Main, play: Path, tmp_path: Path):
     run_main("--solutions", "--data", str(play))
     error = error_of(run_main("--write", str(only_run(tmp_path)), "--model.embed_size", "32", quick=False))

@@ -6,8 +6,8 @@ x, y = sample_batch(train, batch_size=32, block_size=128, generator=torch.Genera
 """
 
 import hashlib
+import http.client
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +49,7 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     try:
         with urllib.request.urlopen(source.url, timeout=timeout) as response:
             content = response.read()
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{source.url} cannot be reached ({reason}); {alternative}") from None
     if _sha256(content) != source.sha256:

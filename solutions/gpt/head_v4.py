@@ -46,7 +46,7 @@ class HeadVer4(nn.Module):
             q, k, v = torch.randn_like(q), torch.randn_like(k), torch.randn_like(v)
         # TODO 5: score, scale, keep self.var, mask, softmax, keep self.wei, sum the values
         scores = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5  # (B, T, D) @ (B, D, T) -> (B, T, T)
-        self.var = scores.detach().var()
+        self.var = scores.detach().var(unbiased=False)
         scores = scores.masked_fill(self.tril[:T, :T] == 0, float("-inf"))
         weights = F.softmax(scores, dim=-1)
         self.wei = weights.detach()
