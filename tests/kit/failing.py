@@ -35,10 +35,12 @@ def _waiting(error: NotImplementedError) -> str | None:
     if not number or not frame:
         return None
     stage = next(s for s in STAGES for todo in s.todos if todo.number == number[1])
+    page = ROOT / "book" / "en" / stage.chapter
+    chapter = f"Chapter: {page.relative_to(ROOT).as_posix()}    " if page.exists() else ""
     return (
         f"TODO {number[1]} is waiting in {_short(frame.filename)}, line {frame.lineno}:\n\n"
         f"    {str(error).partition(': ')[2]}\n\n"
-        f"Chapter: book/en/{stage.chapter}    Then again: pytest {stage.test} -s -vv"
+        f"{chapter}Then again: pytest {stage.test} -s -vv"
     )
 
 
