@@ -1,32 +1,35 @@
-"""python -m course: the commands around the course."""
+"""python -m course COMMAND: what goes on around the code. `python -m course COMMAND --help` explains each."""
 
-import argparse
+import importlib
+import io
 import sys
 
-from . import scaffold
-from .stages import ROOT
+from training.errors import UserError
+
+COMMANDS = {  # each is the module course.NAME, which has main(argv) -> exit code and is imported only when called
+    "scaffold": "make gpt/ from solutions/gpt/ (for contributors)",
+}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m course", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("scaffold", help="make gpt/ from solutions/gpt/ (for contributors)")
-    command.add_argument("--check", action="store_true", help="change nothing; exit with 1 if they are out of step")
-    args = parser.parse_args()
-
+def main(argv: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console without a character shows ? and goes on
+    name, *rest = argv or ["--help"]
+    if name in ("-h", "--help"):
+        print(__doc__, *(f"    {name:12}{text}" for name, text in COMMANDS.items()), sep="\n")
+        return 0
     try:
-        changed = scaffold.differing() if args.check else scaffold.write()
-    except scaffold.ScaffoldError as error:
+        if name not in COMMANDS:
+            raise UserError(f"there is no command '{name}'; python -m course --help lists them")
+        return importlib.import_module(f"course.{name}").main(rest)
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for path in changed:
-        print(f"{'out of step' if args.check else 'written'}: {path.relative_to(ROOT).as_posix()}")
-    if args.check and changed:
-        print("python -m course scaffold brings gpt/ in step with solutions/gpt/ (and overwrites what you wrote there)")
-        return 1
-    print("gpt/ is in step with solutions/gpt/")
-    return 0
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
