@@ -8,6 +8,7 @@ from training.errors import UserError
 
 COMMANDS = {  # each is the module course.NAME, which has main(argv) -> exit code and is imported only when called
     "scaffold": "make gpt/ from solutions/gpt/ (for contributors)",
+    "grade": "grade submissions, shut in, with reports and files for Gradescope, CI and spreadsheets",
 }
 
 
