@@ -66,6 +66,12 @@ class TrainConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: cuda, else mps, else cpu")
     evaluations: int = Field(default=8, ge=1, le=1000, description="how often to validate and to write a sample")
+    checkpoint_seconds: float | None = Field(
+        default=60.0, gt=0, description="a checkpoint after so many seconds of training (none: not by the clock)"
+    )
+    checkpoint_iterations: int | None = Field(
+        default=None, ge=1, description="a checkpoint after so many steps (none: not by steps)"
+    )
     seed: int = Field(default=1, ge=0, description="of the weights, the batches and the samples")
 
     @model_validator(mode="after")
