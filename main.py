@@ -9,6 +9,7 @@ torchrun --nproc_per_node 2 main.py        train with several processes or GPUs
 
 import argparse
 import io
+import re
 import signal
 import sys
 from pathlib import Path
@@ -45,7 +46,8 @@ def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
         except RuntimeError as error:
             if world.size == 1 or isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise UserError(f"process {world.rank} of {world.size} lost the others: {error}") from None
+            why = re.sub(r"^\[.*?\] ", "", str(error)).split(". ")[0]
+            raise UserError(f"process {world.rank} of {world.size} lost the others: {why}") from None
 
 
 def train_together(world: Any, args: argparse.Namespace, overrides: dict[str, Any]) -> int:
