@@ -123,7 +123,8 @@ class Run:
             _write(path, "".join(kept))
         path = self.folder / "samples.txt"
         if path.exists():
-            samples = re.split(r"^(?=--- iteration )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            text = path.read_text(encoding="utf-8", errors="replace")
+            samples = re.split(r"^(?=--- iteration )", text, flags=re.MULTILINE)
             ends = [re.match(r"--- iteration (\d+),", sample) for sample in samples]
             _write(path, "".join(s for s, e in zip(samples, ends, strict=True) if e and int(e[1]) <= iteration))
 
