@@ -65,17 +65,15 @@ class Trainer:
         self.config = config
         self.block_size = block_size
         self.device = next(model.parameters()).device
-        self.bfloat16 = self._wanted(config.precision, "bfloat16")
-        self.muon = self._wanted(config.optimizer, "muon")
-        self.optimizers = build_optimizers(model, config, vocab_size, self.muon)
+        self.bfloat16 = config.precision == "bfloat16" or (
+            config.precision == "auto" and bfloat16_is_faster(self.device)
+        )
+        dtype = torch.bfloat16 if self.bfloat16 else torch.float32
+        self.optimizers = build_optimizers(model, config, vocab_size, dtype)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.iteration = 0
         self.seconds = 0.0
         self.interrupted = False
-
-    def _wanted(self, choice: str, fast: str) -> bool:
-        """torch's Muon computes in bfloat16 whatever the model's precision, so both hang on the same measurement."""
-        return choice == fast or (choice == "auto" and bfloat16_is_faster(self.device))
 
     @property
     def summary(self) -> str:
