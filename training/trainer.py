@@ -87,9 +87,8 @@ class Trainer:
         self.block_size = block_size
         self.vocab_size = vocab_size
         self.device = next(model.parameters()).device
-        self.bfloat16 = self._wanted(config.precision, "bfloat16")
-        self.muon = self._wanted(config.optimizer, "muon")
-        self.optimizers = build_optimizers(model, config, vocab_size, self.muon)
+        choose = config.precision == "auto"
+        self._compute_in(world.agreed(bfloat16_is_faster(self.device)) if choose else config.precision == "bfloat16")
         self.parallel = world.wrap(model)
         self.generator = torch.Generator()
         self.iteration = 0
@@ -97,11 +96,10 @@ class Trainer:
         self.loss = math.nan
         self.stop = Stop()
 
-    def _wanted(self, choice: str, fast: str) -> bool:
-        """torch's Muon computes in bfloat16 whatever the model's precision, so both hang on the same measurement."""
-        if choice != "auto":
-            return choice == fast
-        return self.world.agreed(bfloat16_is_faster(self.device))
+    def _compute_in(self, bfloat16: bool) -> None:
+        self.bfloat16 = bfloat16
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self.optimizers = build_optimizers(self.model, self.config, self.vocab_size, dtype)
 
     @property
     def summary(self) -> str:
@@ -189,16 +187,13 @@ class Trainer:
         for i, optimizer in enumerate(self.optimizers):
             for j, values in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{j}.{name}": value for name, value in values.items()}
-        facts = {"iteration": self.iteration, "seconds": self.seconds, "bfloat16": self.bfloat16, "muon": self.muon}
+        facts = {"iteration": self.iteration, "seconds": self.seconds, "bfloat16": self.bfloat16}
         return State(tensors, {**facts, "loss": self.loss, "validation_loss": validation_loss})
 
     def restore(self, state: State) -> None:
         """Raises UserError if the state is that of another model or optimizer."""
         try:
-            self.bfloat16 = bool(state.facts["bfloat16"])
-            if bool(state.facts["muon"]) != self.muon:
-                self.muon = bool(state.facts["muon"])
-                self.optimizers = build_optimizers(self.model, self.config, self.vocab_size, self.muon)
+            self._compute_in(bool(state.facts["bfloat16"]))  # what was measured then, not what would be now
             self.model.load_state_dict(_below(state.tensors, "model."))
             for i, optimizer in enumerate(self.optimizers):
                 found: dict[int, dict[str, Tensor]] = {}
