@@ -3,10 +3,14 @@
 python main.py --solutions                 train the finished GPT on input.txt
 python main.py                             train the GPT that you have written so far
 python main.py --write RUN --prompt "O "   write with a GPT trained before
+python main.py --resume RUN                go on with a training that was stopped
+torchrun --nproc_per_node 2 main.py        train with several processes or GPUs
 """
 
 import argparse
 import io
+import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,46 +36,85 @@ def main(argv: list[str]) -> int:
 
 
 def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
-    config = load_config(args.config, args.preset, overrides)
-    stage = stage_to_train(use_package(args.solutions), args.stage)
+    import torch
 
+    from training.distributed import joined
+
+    with joined() as world:
+        try:
+            return train_together(world, args, overrides)
+        except RuntimeError as error:
+            if world.size == 1 or isinstance(error, torch.OutOfMemoryError):
+                raise
+            why = re.sub(r"^\[.*?\] ", "", str(error)).split(". ")[0]
+            raise UserError(f"process {world.rank} of {world.size} lost the others: {why}") from None
+
+
+def train_together(world: Any, args: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Train; among several processes, the one of rank 0 writes and speaks for all."""
     import torch
 
     from course.models import build_model
-    from training.data import find_text, read_text, split
+    from training.data import find_text, read_text, sha256, split
     from training.device import choose_device
+    from training.distributed import restarted_job
     from training.initialization import initialize
     from training.report import Report, Run
     from training.tokenizer import CharTokenizer
     from training.trainer import Trainer
 
+    say = print if world.speaks else lambda *_, **__: None
+    job, again = restarted_job()
+    folder = args.resume or (world.agreed(Run.of_job(args.runs, job)) if again else None)
+    run = Run.load(folder, overrides) if folder else None
+    config = run.config if run else load_config(args.config, args.preset, overrides)
+    solutions = run.about["solutions"] if run else args.solutions
+    stage = stage_to_train(use_package(solutions), run.about["stage"] if run else args.stage)
+
     text = read_text(find_text(config.data.path))
-    tokenizer = CharTokenizer.from_text(text)
+    tokenizer = run.tokenizer if run else CharTokenizer.from_text(text)
     tokens = torch.tensor(tokenizer.encode(text))
     training, validation = split(tokens, config.data.validation, config.model.block_size)
     if "sample.prompt" not in overrides and not set(config.sample.prompt) <= set(text):
         config = make_config(config.model_dump(), {"sample.prompt": text[0]})  # a text of one line has no line break
     tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
-    print(f"text:   {config.data.path}, {len(text):,} characters, {tokenizer.vocab_size} distinct ones")
+    say(f"text:   {config.data.path}, {len(text):,} characters, {tokenizer.vocab_size} distinct ones")
 
     torch.manual_seed(config.train.seed)
     device = choose_device(config.train.device)
     model = build_model(stage, tokenizer.vocab_size, config.model).to(device)
     initialize(model)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"model:  stage {stage} ({STAGES[stage - 1].title}), {parameters:,} parameters")
+    say(f"model:  stage {stage} ({STAGES[stage - 1].title}), {parameters:,} parameters")
 
-    trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
-    print(f"train:  on {device.type}, {trainer.summary}")
-    run = Run.create(args.runs, args.name, config, tokenizer, {"stage": stage, "solutions": args.solutions})
+    trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size, world)
+    if run:
+        state, complaints = run.checkpoints.load()
+        run.refuse_changes(state, sha256(text), args.accept_changes)
+        trainer.restore(state)
+        say("".join(f"warning: {complaint}\n" for complaint in complaints), end="")
+        say(f"resume: {run.folder.as_posix()}, at iteration {trainer.iteration:,}")
+    say(f"train:  on {device.type}, {trainer.summary}" + (f", {world.size} processes" if world.size > 1 else ""))
+    if not world.speaks:
+        trainer.fit()
+        return 0
+    about = {"stage": stage, "solutions": solutions, "text": sha256(text), "job": job}
+    if run:
+        run.cut(trainer.iteration)
+    else:
+        run = Run.create(args.runs, args.name, config, tokenizer, about)
     with Report(run, model) as report:
-        last = trainer.fit(report.step, report.evaluation)
+        last = trainer.fit(report.step, report.evaluation, report.checkpoint)
         report.finish()
-    if trainer.interrupted:
-        print("Stopped by Ctrl-C; what was learned so far is kept.")
+    place = run.folder.as_posix()
+    if trainer.stop.asked:
+        print(f"Stopped by {signal.Signals(trainer.stop.number).name}; what was learned so far is kept.")
+        print(f"python main.py --resume {place} goes on from here.")
     print(f"validation loss {last.validation_loss:.4f} after {last.iteration:,} steps in {last.seconds:.0f} s")
-    print(f"{run.folder.as_posix()} has the loss curve, samples and weights; to write more:")
-    print(f'python main.py --write {run.folder.as_posix()} --prompt "..."\n')
+    if trainer.stop.number not in (0, signal.SIGINT):
+        return 128 + trainer.stop.number
+    print(f"{place} has the loss curve, samples and weights; to write more:")
+    print(f'python main.py --write {place} --prompt "..."\n')
     write_out(model, tokenizer, config)
     return 0
 
@@ -125,6 +168,10 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     add("--name", default="gpt", help="the end of the run folder's name")
     add("--runs", type=Path, default=ROOT / "runs", metavar="DIR", help="where run folders are made")
     add("--config", type=Path, default=ROOT / "config.yaml", metavar="FILE", help="instead of config.yaml")
+    add(
+        "--resume", type=Path, metavar="RUN", help="go on with the training of this run folder from its last checkpoint"
+    )
+    add("--accept-changes", action="store_true", help="with --resume: go on although the settings or the text changed")
     add("--write", type=Path, metavar="RUN", help="do not train: write with the model of this run folder")
     add("--prompt", help="the text to go on from; short for --sample.prompt")
     add_config_arguments(parser)

@@ -43,7 +43,7 @@ def find_text(name: str) -> Path:
 
 def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     """Fetch the file unless it is there, check its sha256, and put it in place whole or not at all."""
-    if target.exists() and _sha256(target.read_bytes()) == source.sha256:
+    if target.exists() and sha256(target.read_bytes()) == source.sha256:
         return target
     alternative = "train on the course's own text (--data input.txt) or on any UTF-8 file (--data PATH)"
     try:
@@ -52,7 +52,7 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{source.url} cannot be reached ({reason}); {alternative}") from None
-    if _sha256(content) != source.sha256:
+    if sha256(content) != source.sha256:
         raise UserError(f"{source.url} does not hold the expected text (its sha256 differs); {alternative}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
@@ -60,8 +60,8 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     return Path(part.name).replace(target)
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def sha256(content: bytes | str) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def read_text(path: Path) -> str:
