@@ -6,29 +6,22 @@ python main.py --write RUN --prompt "O "   write with a GPT trained before
 """
 
 import argparse
-import io
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from course.stages import ROOT, STAGES, stage_to_train
 from training.config import Config, add_config_arguments, load_config, make_config, nearest
+from training.console import Parser, exit_code
 from training.errors import UserError
 
 
 def main(argv: list[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console without a character shows ? and goes on
-    try:
-        args, overrides = parse(argv)
-        return write(args, overrides) if args.write else train(args, overrides)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+    return exit_code(lambda: train_or_write(*parse(argv)))
+
+
+def train_or_write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    return write(args, overrides) if args.write else train(args, overrides)
 
 
 def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
@@ -38,21 +31,23 @@ def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
     import torch
 
     from course.models import build_model
-    from training.data import find_text, read_text, split
+    from training.data import find_text, learn_tokenizer, read_text, split, to_tokens
     from training.device import choose_device
     from training.initialization import initialize
     from training.report import Report, Run
-    from training.tokenizer import CharTokenizer
     from training.trainer import Trainer
 
     text = read_text(find_text(config.data.path))
-    tokenizer = CharTokenizer.from_text(text)
-    tokens = torch.tensor(tokenizer.encode(text))
-    training, validation = split(tokens, config.data.validation, config.model.block_size)
-    if "sample.prompt" not in overrides and not set(config.sample.prompt) <= set(text):
+    training_text, validation_text = split(text, config.data.validation)
+    tokenizer = learn_tokenizer(config.data, text)
+    if config.sample.prompt == "\n" and "\n" not in text:
         config = make_config(config.model_dump(), {"sample.prompt": text[0]})  # a text of one line has no line break
     tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
-    print(f"text:   {config.data.path}, {len(text):,} characters, {tokenizer.vocab_size} distinct ones")
+    training = to_tokens(training_text, tokenizer, config.model.block_size, "training")
+    validation = to_tokens(validation_text, tokenizer, config.model.block_size, "validation")
+    bytes_per_token = len(tokenizer.decode_bytes(validation[1:].tolist())) / (len(validation) - 1)
+    print(f"text:   {config.data.path}, {len(text):,} characters; ", end="")
+    print(f"{tokenizer.vocab_size:,} distinct tokens ({config.data.tokenizer}), {bytes_per_token:.2f} bytes each")
 
     torch.manual_seed(config.train.seed)
     device = choose_device(config.train.device)
@@ -64,12 +59,12 @@ def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
     trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
     print(f"train:  on {device.type}, {trainer.summary}")
     run = Run.create(args.runs, args.name, config, tokenizer, {"stage": stage, "solutions": args.solutions})
-    with Report(run, model) as report:
+    with Report(run, model, bytes_per_token) as report:
         last = trainer.fit(report.step, report.evaluation)
         report.finish()
     if trainer.interrupted:
         print("Stopped by Ctrl-C; what was learned so far is kept.")
-    print(f"validation loss {last.validation_loss:.4f} after {last.iteration:,} steps in {last.seconds:.0f} s")
+    print(report.summary(last))
     print(f"{run.folder.as_posix()} has the loss curve, samples and weights; to write more:")
     print(f'python main.py --write {run.folder.as_posix()} --prompt "..."\n')
     write_out(model, tokenizer, config)
@@ -108,15 +103,9 @@ def use_package(solutions: bool) -> Path:
     return folder / "gpt"
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; python main.py --help shows the options")
-
-
 def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The options, and among them the overrides of config.yaml: {"train.learning_rate": "3e-3"}."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser(prog="main.py", description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser = Parser("main.py", __doc__)
     add = parser.add_argument
     add("--solutions", action="store_true", help="use the finished code in solutions/gpt/, not yours in gpt/")
     add("--stage", type=int, choices=[s.number for s in STAGES], help="train the model that the course has at a stage")

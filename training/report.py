@@ -2,7 +2,7 @@
 
 runs/2026-01-31-154502-shakespeare/
     config.yaml        every setting used
-    tokenizer.json     the characters
+    tokenizer.json     the characters, or the byte pairs in the format of Hugging Face's tokenizers
     metrics.jsonl      one line for each logged step: iteration, seconds, loss, ...
     samples.txt        what the model wrote at several moments of the training
     loss.png           the loss curve
@@ -26,21 +26,21 @@ from torch import nn
 from .config import Config, make_config
 from .errors import UserError
 from .sampling import write_text
-from .tokenizer import CharTokenizer
+from .tokenizer import Tokenizer, load_tokenizer
 from .trainer import Step
 
 
 class Run:
     """A run folder. `about` holds what is needed to build the model again, beside the config."""
 
-    def __init__(self, folder: Path, config: Config, tokenizer: CharTokenizer, about: dict[str, Any]):
+    def __init__(self, folder: Path, config: Config, tokenizer: Tokenizer, about: dict[str, Any]):
         self.folder = folder
         self.config = config
         self.tokenizer = tokenizer
         self.about = about
 
     @classmethod
-    def create(cls, root: Path, name: str, config: Config, tokenizer: CharTokenizer, about: dict[str, Any]) -> "Run":
+    def create(cls, root: Path, name: str, config: Config, tokenizer: Tokenizer, about: dict[str, Any]) -> "Run":
         """Make root/<time>-<name> and write down what is known before the training."""
         stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
         names = [f"{stamp}-{name}"] + [f"{stamp}-{name}-{i}" for i in range(2, 100)]
@@ -53,7 +53,7 @@ class Run:
             ) from None
         settings = {"about": about, **config.model_dump()}
         _write(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-        _write(folder / "tokenizer.json", json.dumps({"characters": "".join(tokenizer.characters)}, ensure_ascii=False))
+        _write(folder / "tokenizer.json", tokenizer.to_json())
         return cls(folder, config, tokenizer, about)
 
     @classmethod
@@ -62,9 +62,9 @@ class Run:
         try:
             settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
             about = settings.pop("about")
-            tokenizer = CharTokenizer(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["characters"])
+            tokenizer = load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
             config = make_config(settings, overrides)
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+        except (OSError, yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError):
             runs = sorted(p.parent.as_posix() for p in folder.parent.glob("*/model.safetensors"))
             hint = f"; there is {runs[-1]}" if runs else "; runs are kept in runs/"
             raise UserError(f"'{folder}' is not the folder of a run{hint}") from None
@@ -87,8 +87,10 @@ class Run:
                 " write with the code and the settings that the run was trained with"
             ) from None
 
-    def log(self, step: Step) -> None:
+    def log(self, step: Step, bytes_per_token: float) -> None:
         line = {k: v for k, v in asdict(step).items() if v is not None}
+        if step.validation_loss is not None:
+            line["bits_per_byte"] = bits_per_byte(step.validation_loss, bytes_per_token)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "tokens_per_second": round(step.tokens_per_second)}) + "\n")
 
@@ -126,16 +128,25 @@ class Run:
         figure.savefig(self.folder / "loss.png")
 
 
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """A loss in nats a token, for each byte of the text: comparable between tokenizers, which the loss is not."""
+    return loss / math.log(2) / bytes_per_token
+
+
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
 class Report:
-    """Keeps the run folder and the console up to date while a model trains: a bar on one line, samples above it."""
+    """Keeps the run folder and the console up to date while a model trains: a bar on one line, samples above it.
 
-    def __init__(self, run: Run, model: nn.Module):
+    bytes_per_token: of the text that the model is validated on.
+    """
+
+    def __init__(self, run: Run, model: nn.Module, bytes_per_token: float):
         self.run = run
         self.model = model
+        self.bytes_per_token = bytes_per_token
         self.console = Console(highlight=False)
         columns = TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[figures]}")
         self.bar = Progress(*columns, console=self.console)
@@ -150,7 +161,7 @@ class Report:
         self.bar.stop()
 
     def step(self, step: Step) -> None:
-        self.run.log(step)
+        self.run.log(step, self.bytes_per_token)
         if step.validation_loss is not None:
             self.validation = f" | validation {step.validation_loss:.3f}"
         figures = (
@@ -168,6 +179,12 @@ class Report:
         lines = sample.strip().splitlines()[:5]
         title = f"\n[{step.seconds:.0f} s, validation loss {step.validation_loss:.3f}]"
         self.console.print(title, *lines, sep="\n", markup=False, soft_wrap=True)
+
+    def summary(self, step: Step) -> str:
+        assert step.validation_loss is not None
+        bits = bits_per_byte(step.validation_loss, self.bytes_per_token)
+        loss = f"validation loss {step.validation_loss:.4f} ({bits:.3f} bits per byte)"
+        return f"{loss} after {step.iteration:,} steps in {step.seconds:.0f} s"
 
     def finish(self) -> None:
         self.run.save_weights(self.model)
