@@ -1,5 +1,6 @@
 """Byte-pair encoding: the textbook version, the fast one, Hugging Face's tokenizers and tiktoken agree."""
 
+import doctest
 import json
 import unicodedata
 
@@ -9,9 +10,10 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import training.tokenizer
 from checks.conftest import ROOT
 from training import bpe, bpe_basic
-from training.bpe import BPE, parts
+from training.bpe import BPE, parts, replace
 from training.bpe_basic import WORD, Merge, words
 from training.errors import UserError
 from training.tokenizer import BPETokenizer, CharTokenizer, decode_stream, load_tokenizer
@@ -48,6 +50,13 @@ def theirs(ours: BPE) -> BPETokenizer:
 def in_tiktoken(ours: BPE) -> tiktoken.Encoding:
     specials = {name: 1756 + i for i, name in enumerate(ours.specials)}
     return tiktoken.Encoding("ours", pat_str=WORD.pattern, mergeable_ranks=ours.ranks(), special_tokens=specials)
+
+
+@pytest.mark.parametrize("module", [bpe_basic, bpe, training.tokenizer])
+def test_the_examples_in_the_docstrings_are_true(module):
+    outcome = doctest.testmod(module)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
 
 
 # Learning
@@ -109,15 +118,15 @@ def test_merges_of_any_text_are_those_of_tokenizers(text: str, n_merges: int):
     assert BPETokenizer.from_text(text, 256 + n_merges).merges == pairs(bpe.learn(text, n_merges))
 
 
-def test_learning_touches_few_words_where_recounting_touches_all(monkeypatch: pytest.MonkeyPatch):
+def test_learning_looks_at_few_words_where_recounting_looks_at_all(monkeypatch: pytest.MonkeyPatch):
     looks = 0
 
     def counted(*args):
         nonlocal looks
         looks += 1
-        return bpe_basic.merged(*args)
+        return replace(*args)
 
-    monkeypatch.setattr(bpe, "merged", counted)
+    monkeypatch.setattr(bpe, "replace", counted)
     text = TEXT[:50_000]
     n_merges = len(list(bpe.learn(text, 10**9)))
     distinct = set(words(text))

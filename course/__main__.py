@@ -1,6 +1,7 @@
 """python -m course COMMAND: what goes on around the code. `python -m course COMMAND --help` explains each."""
 
 import importlib
+import importlib.util
 import sys
 
 from training.console import exit_code
@@ -8,6 +9,8 @@ from training.errors import UserError
 
 COMMANDS = {  # each is the module course.NAME, which has main(argv) -> exit code and is imported only when called
     "scaffold": "make gpt/ from solutions/gpt/ (for contributors)",
+    "grade": "grade submissions, shut in, with reports and files for Gradescope, CI and spreadsheets",
+    "release": "make what is handed out to students, or Gradescope's autograder",
 }
 
 
@@ -22,6 +25,8 @@ def call(argv: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise UserError(f"there is no command '{name}'; python -m course --help lists them")
+    if importlib.util.find_spec(f"course.{name}") is None:
+        raise UserError(f"this copy of the course has no '{name}': it is for instructors and contributors")
     return importlib.import_module(f"course.{name}").main(rest)
 
 

@@ -11,55 +11,39 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.kit import Wrong, expect, expect_close, load, on_another_device, show, table
-from tests.kit.failing import explain
-from tests.mistakes import named
-from tests.mistakes.stage_9 import Branch, PastSum, with_stand_ins
-from tests.mistakes.stage_10 import Constant
+from tests.kit import Task, random, show, table
+from tests.kit.standins import Function, PastMean, with_stand_ins
 
 X, HEAD, FFWD = 100.0, 3.0, 30.0  # of constant_block: x, what its head gives, what its feed-forward layer gives
 
 
-def hint() -> str | None:
-    return named("10", load("block_v4.BlockVer4"))
+def formula(block: Any, x: Tensor, head_factors: Any = 1.0, ffwd_factors: Any = 1.0) -> Tensor:
+    """What the block gives where the branches' outputs are multiplied by these factors, with torch's own layer norm."""
+    first, second = (
+        lambda x, norm=norm: F.layer_norm(x, x.shape[-1:], norm.gamma, norm.beta, norm.eps)
+        for norm in (block.ln1, block.ln2)
+    )
+    gathered = torch.add(x, torch.mul(block.head(first(x)), head_factors))
+    return torch.add(gathered, torch.mul(block.ffwd(second(gathered)), ffwd_factors))
 
 
-def block(p1: float = 0.5, p2: float = 0.5, embed_size: int = 6, seed: int = 10) -> Any:
-    torch.manual_seed(seed)
-    ours = with_stand_ins(load("block_v4.BlockVer4")(PastSum(embed_size), embed_size, 0.5), embed_size)
-    return with_rates(ours, p1, p2)
-
-
-def constant_block(dropout: float) -> Any:
-    torch.manual_seed(10)
-    return with_stand_ins(load("block_v4.BlockVer4")(Branch(Constant(HEAD)), 16, dropout), 16, ffwd=Constant(FFWD))
-
-
-def with_rates(ours: Any, p1: float, p2: float) -> Any:
-    for name, p in (("dropout1", p1), ("dropout2", p2)):
-        if not hasattr(ours, name):
-            raise Wrong(f"BlockVer4 has no `{name}`. Keep the constructor as it came: it makes this layer.")
-        getattr(ours, name).p = p
-    return ours
+BLOCK = Task(
+    "10", call="BlockVer4(head, 6, dropout)(x of {})", given="head ffwd ln1 ln2 dropout1 dropout2", right=formula
+)
 
 
 @pytest.mark.parametrize(("B", "T"), [(2, 5), (1, 8), (3, 1), (4, 3)])
 def test_with_dropout_0_block_ver_4_is_block_ver_3(B: int, T: int):
     """Nothing is dropped at a rate of 0, in train mode either: x1 = x + head(ln1(x)), then x1 + ffwd(ln2(x1))."""
-    ours = block(0.0, 0.0)
-    x = 1 + 2 * torch.randn(B, T, 6)
-    want = formula(ours, x).detach()
-    expect(run(ours, x.clone()), want, f"BlockVer4(head, 6, dropout=0)(x of {B} x {T} x 6)", "B T C", hint)
+    BLOCK.expect_right(block(0.0, 0.0), 1 + random(B, T, 6), ", where dropout is 0,")
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_block_ver_4_output_is_always_the_same_in_eval_mode(p: float):
     """Whoever uses the model wants all of it: nothing is dropped, nothing is scaled, and no two calls differ."""
     ours = block(p, p).eval()
-    x = 1 + 2 * torch.randn(2, 5, 6)
-    want = formula(ours, x).detach()
     for _ in range(4):
-        expect(run(ours, x.clone()), want, f"BlockVer4(head, 6, dropout={p}).eval()(x)", "B T C", hint)
+        BLOCK.expect_right(ours, 1 + random(2, 5, 6), f" in evaluation mode, where dropout is {p},")
 
 
 def test_block_ver_4_output_is_always_different_in_train_mode():
@@ -67,16 +51,14 @@ def test_block_ver_4_output_is_always_different_in_train_mode():
 
     Twice the same masks: 120 numbers at a rate of 0.5, so 1 in 2^120 for each of 45 pairs of calls.
     """
-    ours = block()
-    x = torch.randn(2, 5, 6)
-    outputs = [result(ours, x.clone()) for _ in range(5)]
-    ours.eval()
-    result(ours, x.clone())
+    ours, x = block(), random(2, 5, 6)
+    outputs = [BLOCK.result(ours, x.clone()) for _ in range(5)]
+    BLOCK.result(ours.eval(), x.clone())
     ours.train()
-    outputs += [result(ours, x.clone()) for _ in range(5)]
+    outputs += [BLOCK.result(ours, x.clone()) for _ in range(5)]
     for i, j in product(range(10), range(10)):
         if i < j and torch.equal(outputs[i], outputs[j]):
-            raise Wrong(with_hint(f"In train mode, call {i + 1} and call {j + 1} with the same x gave the same."))
+            raise BLOCK.wrong(f"In train mode, call {i + 1} and call {j + 1} with the same x gave the same.")
     show("the first token's first features, in three calls:", table(torch.stack([o[0, 0] for o in outputs[:3]])))
 
 
@@ -93,7 +75,7 @@ def test_each_number_that_a_branch_adds_is_either_dropped_or_scaled_up():
         share = ((masks[0] == a) & (masks[1] == b)).float().mean().item()
         value = X + a * HEAD / 0.75 + b * FFWD / 0.75
         if not share:
-            raise Wrong(with_hint(f"The output should hold {value:g} in some places (dropout 0.25), but never does."))
+            raise BLOCK.wrong(f"The output should hold {value:g} in some places (dropout 0.25), but never does.")
         rows.append(f"{value:g}: {share:.3f} (expected {(0.75 if a else 0.25) * (0.75 if b else 0.25):.3f})")
     show("x = 100, the head gives 3, feed-forward 30, dropout is 0.25; what came out, and its share:", *rows)
 
@@ -107,7 +89,7 @@ def test_dropout1_is_for_the_head_and_dropout2_for_feed_forward(p1: float, p2: f
     masks = kept_by(with_rates(constant_block(dropout=0.5), p1, p2), p1, p2)
     for mask, p, of in ((masks[0], p1, "the head's"), (masks[1], p2, "feed-forward's")):
         dropped = 1 - mask.float().mean().item()
-        expect_close(dropped, p, f"The share of {of} numbers that are dropped at a rate of {p}", 0.03, hint)
+        BLOCK.expect_number(dropped, p, f"The share of {of} numbers that are dropped at a rate of {p}", 0.03)
         show(f"rate {p}: {dropped:.3f} of {of} numbers dropped")
 
 
@@ -125,7 +107,7 @@ def test_each_number_is_dropped_or_kept_by_itself():
         pairs[f"in {of} numbers, in two features"] = mask[..., 1:], mask[..., :-1]
     for which, (one, other) in pairs.items():
         both = ((one == 0) & (other == 0)).float().mean().item()
-        expect_close(both, 0.25, f"The share of pairs ({which}) that are both dropped", 0.035, hint)
+        BLOCK.expect_number(both, 0.25, f"The share of pairs ({which}) that are both dropped", 0.035)
 
 
 @pytest.mark.parametrize(("p1", "p2"), [(0.5, 0.25), (0.5, 0.0), (0.0, 0.5)])
@@ -134,84 +116,69 @@ def test_every_token_is_one_that_dropout_can_give(p1: float, p2: float):
 
     The feed-forward layer sees x plus what dropout1 left of the head, the very sum to which its own part is added.
     """
-    ours = block(p1, p2, embed_size=3)
-    x = 1 + 2 * torch.randn(8, 5, 3)
-    masks_of(ours, x, result(ours, x.clone()))
+    ours, x = block(p1, p2, embed_size=3), 1 + random(8, 5, 3)
+    masks_of(ours, x, BLOCK.result(ours, x.clone()))
 
 
 @pytest.mark.parametrize(("mode", "p1", "p2"), [("train", 0.5, 0.25), ("train", 0.0, 0.0), ("eval", 0.5, 0.5)])
 def test_gradients_flow_through_what_was_kept_and_past_it(mode: str, p1: float, p2: float):
     """Each layer learns from the numbers that were kept; x always gets its share straight through the sums."""
     ours = block(p1, p2, embed_size=3).train(mode == "train")
-    x = (1 + 2 * torch.randn(4, 5, 3)).requires_grad_()
-    factors = torch.randn(x.shape)
-    leaves = {"x": x, **dict(ours.named_parameters())}
-    out = result(ours, x)
-    if not out.requires_grad:
-        raise Wrong(with_hint("The output is cut off from the graph: no gradient reaches any layer."))
+    x = (1 + random(4, 5, 3)).requires_grad_()
+    out = BLOCK.result(ours, x)
     if mode == "train":
         kept1, kept2 = masks_of(ours, x, out)
         right = formula(ours, x, kept1 / (1 - p1), kept2 / (1 - p2))
     else:
         right = formula(ours, x)
-    want = torch.autograd.grad((right * factors).sum(), [*leaves.values()])
-    # an in-place change of what the graph still needs shows here
-    got = run(lambda out: torch.autograd.grad((out * factors).sum(), [*leaves.values()], allow_unused=True), out)
-    for name, theirs, correct in zip(leaves, got, want, strict=True):
-        if theirs is None:
-            raise Wrong(with_hint(f"No gradient reaches {name}."))
-        dims = "B T C" if name == "x" else "O C" if correct.dim() == 2 else "C"
-        expect(theirs, correct, f"the gradient of {name}", dims, hint, rtol=1e-3, atol=1e-4)
+    BLOCK.expect_same_gradients(out, right, {"x": x, **dict(ours.named_parameters())})
 
 
-def test_block_ver_4_leaves_its_input_as_it_came():
+def test_block_ver_4_serves_all_lengths_and_leaves_its_input_as_it_came():
     """The block makes new tensors, in either mode; the caller's x is not its own to change."""
+    BLOCK.expect_all_lengths(block(0.0, 0.0), lambda T: random(2, T, 6))
     for training in (True, False):
-        x = torch.randn(2, 5, 6)
-        before = x.clone()
-        run(block().train(training), x)
-        expect(x, before, "x, after block(x) was called,", "B T C", hint)
+        BLOCK.expect_input_kept(block().train(training), random(2, 5, 6))
 
 
 def test_block_ver_4_works_in_the_precision_and_on_the_device_of_its_input():
     """float64 in, float64 out; and nothing is built on another device than that of the input, a mask for example."""
-    x = torch.randn(2, 5, 6, dtype=torch.float64)
-    ours = block().double()
-    result(ours, x.clone())
-    ours.eval()
-    expect(run(ours, x.clone()), formula(ours, x).detach(), "block.double().eval()(x.double())", "B T C", hint)
-    try:
-        on_another_device(block(), torch.randn(2, 5, 6))
-        on_another_device(block().eval(), torch.randn(2, 5, 6))
-    except Wrong as wrong:
-        raise Wrong(with_hint(str(wrong))) from None
+    BLOCK.result(block().double(), random(2, 5, 6).double())
+    BLOCK.expect_precise(block().eval(), random(2, 5, 6))
+    for training in (True, False):
+        BLOCK.expect_on_device(block().train(training), random(2, 5, 6))
 
 
-def formula(block: Any, x: Tensor, head_factors: Any = 1.0, ffwd_factors: Any = 1.0) -> Tensor:
-    """What the block gives where the branches' outputs are multiplied by these factors, with torch's own layer norm."""
-    first, second = (
-        lambda x, norm=norm: F.layer_norm(x, x.shape[-1:], norm.gamma, norm.beta, norm.eps)
-        for norm in (block.ln1, block.ln2)
-    )
-    gathered = torch.add(x, torch.mul(block.head(first(x)), head_factors))
-    return torch.add(gathered, torch.mul(block.ffwd(second(gathered)), ffwd_factors))
+# ---- what they share
+
+
+def block(p1: float = 0.5, p2: float = 0.5, embed_size: int = 6) -> Any:
+    return with_rates(with_stand_ins(BLOCK.make(PastMean(embed_size), embed_size, 0.5), embed_size), p1, p2)
+
+
+def constant_block(dropout: float) -> Any:
+    head, ffwd = (Function(lambda x, value=value: torch.full_like(x, value)) for value in (HEAD, FFWD))
+    return with_stand_ins(BLOCK.make(head, 16, dropout), 16, ffwd=ffwd)
+
+
+def with_rates(block: Any, p1: float, p2: float) -> Any:
+    block.dropout1.p, block.dropout2.p = p1, p2
+    return block
 
 
 def kept_by(ours: Any, p1: float, p2: float) -> tuple[Tensor, Tensor]:
     """Which numbers of head and feed-forward are in the output of constant_block. Wrong if others are."""
-    out = result(ours, torch.full((32, 32, 16), X))
+    out = BLOCK.result(ours, torch.full((32, 32, 16), X))
     head, ffwd = HEAD / (1 - p1), FFWD / (1 - p2)
     possible = torch.tensor([[X, X + ffwd], [X + head, X + head + ffwd]])
     fits = (out[..., None, None] - possible).abs() < 1e-3  # (B, T, C, 2, 2)
     if not fits.any(dim=(-1)).any(dim=-1).all():
         strange = out[~fits.flatten(-2).any(dim=-1)]
         numbers = ", ".join(f"{value:g}" for value in (100 * strange).round().unique()[:6].div(100).tolist())
-        raise Wrong(
-            with_hint(
-                f"x is {X:g} everywhere, the head gives {HEAD:g} and feed-forward {FFWD:g}; dropout1 has the rate {p1},"
-                f" dropout2 {p2}.\nSo the output can hold {', '.join(f'{v:g}' for v in possible.flatten().tolist())};"
-                f" {len(strange)} of its {out.numel()} numbers are others: {numbers}"
-            )
+        raise BLOCK.wrong(
+            f"x is {X:g} everywhere, the head gives {HEAD:g} and feed-forward {FFWD:g}; dropout1 has the rate {p1},"
+            f" dropout2 {p2}.\nSo the output can hold {', '.join(f'{v:g}' for v in possible.flatten().tolist())};"
+            f" {len(strange)} of its {out.numel()} numbers are others: {numbers}"
         )
     return fits[..., 1, :].any(dim=-1), fits[..., :, 1].any(dim=-1)
 
@@ -230,37 +197,9 @@ def masks_of(ours: Any, x: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.stack([x[b, t].detach(), out[b, t].detach(), possible[-1][b, t], possible[int(best[b, t])][b, t]])
         names = ["x:", "the output:", "possible, if nothing is dropped:", "possible, the one closest to the output:"]
         lines = [f"{name:42}{table(row)}" for name, row in zip(names, rows, strict=True)]
-        raise Wrong(
-            with_hint(
-                f"dropout1 has the rate {p1}, dropout2 {p2}. Whatever they drop, no such output is possible"
-                f" (token {t} of example {b}):\n\n" + "\n".join(lines)
-            )
+        raise BLOCK.wrong(
+            f"dropout1 has the rate {p1}, dropout2 {p2}. Whatever they drop, no such output is possible"
+            f" (token {t} of example {b}):\n\n" + "\n".join(lines)
         )
     heads, ffwds = (torch.stack(masks) for masks in zip(*pairs, strict=True))
     return heads[best], ffwds[best]
-
-
-def run(module: Any, x: Tensor) -> Any:
-    """module(x). Where it ends with an error that a known mistake explains, the explanation stands beside it."""
-    try:
-        return module(x)
-    except (NotImplementedError, Wrong):
-        raise
-    except Exception as error:
-        known = hint()
-        if known is None:
-            raise
-        raise Wrong(f"{explain(error) or f'{type(error).__name__}: {error}'}\n\n{known}") from error
-
-
-def result(ours: Any, x: Tensor) -> Tensor:
-    """ours(x), checked to be a tensor of the right shape and dtype."""
-    out = run(ours, x)
-    shaped = torch.zeros_like(out) if isinstance(out, Tensor) else out
-    expect(shaped, torch.zeros_like(x), "block(x)", "B T C", hint)
-    return out
-
-
-def with_hint(message: str) -> str:
-    known = hint()
-    return f"{message}\n\n{known}" if known else message

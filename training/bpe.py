@@ -31,16 +31,39 @@ def parts(text: str, size: int = 1 << 17) -> Iterator[str]:
         start = end
 
 
+def replace(word: list[int], pair: Pair, new: int) -> list[tuple[Pair, int]]:
+    """Put `new` in the place of the pair, in the word itself. Returns the neighbouring pairs lost (-1) and won (+1).
+
+    >>> word = [7, 5, 6, 8]
+    >>> replace(word, (5, 6), 300)
+    [((7, 5), -1), ((7, 300), 1), ((6, 8), -1), ((300, 8), 1)]
+    >>> word
+    [7, 300, 8]
+    """
+    left, right = pair
+    changes: list[tuple[Pair, int]] = []
+    i = 0
+    while i < len(word) - 1:
+        if word[i] == left and word[i + 1] == right:
+            if i > 0:
+                changes += [((word[i - 1], left), -1), ((word[i - 1], new), 1)]
+            if i + 2 < len(word):
+                changes += [((right, word[i + 2]), -1), ((new, word[i + 2]), 1)]
+            word[i : i + 2] = [new]
+        i += 1
+    return changes
+
+
 def learn(text: str | bytes, n_merges: int) -> Iterator[Merge]:
-    """The merges of bpe_basic.learn, without its recounting: each distinct word is kept once, and counts as often as
-    it stands in the text; where a word is merged, and only there, the counts of its pairs are put right.
+    """The merges of bpe_basic.learn, without its recounting: each distinct word is kept once, with how often it stands
+    in the text, and the counts of pairs are put right where a pair was replaced.
 
     The pairs wait in a heap, the most frequent one with the smallest ids on top. A count that has fallen since is
-    noticed there, and its pair goes back with the new one; none can have risen, as merging makes pairs of a new token.
+    noticed there, and its pair goes back with the new one; none can have risen, as replacing makes pairs of new tokens.
 
-    What it costs: N characters with D distinct bytes in distinct words are read once, O(N), and their pairs counted
-    once, O(D). Each time that a merge touches a word, the word becomes shorter, so there are at most D touches, be the
-    merges many or few. (Without spaces the text is one long word, and each merge has to look through it again.)
+    What it costs: N characters with D bytes in distinct words are read once, O(N), and their pairs counted once, O(D).
+    Each replacement makes a word shorter, so there are fewer than D of them, be the merges many or few. (Without spaces
+    the text is one long word, and each merge has to look through it again.)
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
@@ -61,30 +84,26 @@ def learn(text: str | bytes, n_merges: int) -> Iterator[Merge]:
 
     new = 256
     while heap and new < 256 + n_merges:
-        count, pair = -heap[0][0], heap[0][1]
-        if count != counts[pair]:
+        frequency, pair = -heap[0][0], heap[0][1]
+        if frequency != counts[pair]:
             heapq.heapreplace(heap, (-counts[pair], pair))
             continue
-        if not count:
-            return
         heapq.heappop(heap)
-        replaced, made = 0, set()
+        if frequency == 0:
+            continue
+        replaced = 0
+        won: set[Pair] = set()
         for i in where.pop(pair):
-            before, after = tokens[i], merged(tokens[i], pair, new)
-            if len(after) == len(before):
-                continue  # an earlier merge took the pair apart
-            tokens[i] = after
-            replaced += times[i] * (len(before) - len(after))
-            for old in pairwise(before):
-                counts[old] -= times[i]
-            for now in pairwise(after):
-                counts[now] += times[i]
-                if new in now:
-                    where[now].append(i)
-                    made.add(now)
-        for now in made:
-            heapq.heappush(heap, (-counts[now], now))
-        yield Merge(*pair, count, replaced)
+            length = len(tokens[i])
+            for neighbours, change in replace(tokens[i], pair, new):
+                counts[neighbours] += change * times[i]
+                if change > 0:
+                    where[neighbours].append(i)
+                    won.add(neighbours)
+            replaced += times[i] * (length - len(tokens[i]))
+        for neighbours in won:
+            heapq.heappush(heap, (-counts[neighbours], neighbours))
+        yield Merge(*pair, frequency, replaced)
         new += 1
 
 

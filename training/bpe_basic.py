@@ -16,7 +16,7 @@ with these words: Radford et al. 2019, "Language Models are Unsupervised Multita
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import regex  # Python's re does not know Unicode's letters (\p{L}) and numbers (\p{N})
@@ -34,10 +34,7 @@ BYTE_IDS = {byte: i for i, byte in enumerate(BYTES)}
 
 
 class Merge(NamedTuple):
-    """The text had the pair `frequency` times, and lost it `replaced` times: aaa has aa twice, but loses one of them.
-
-    The first merge makes the token 256, the second one 257, and so on.
-    """
+    """Two tokens become one. The text had them `frequency` times (aa in aaa: 2), and lost them `replaced` times (1)."""
 
     left: int
     right: int
@@ -66,13 +63,13 @@ def merged(word: Sequence[int], pair: Pair, new: int) -> list[int]:
 
 
 def learn(text: str | bytes, n_merges: int) -> Iterator[Merge]:
-    """Yield n_merges merges, each when it is found; fewer if all words have become single tokens.
+    """Yield n_merges merges, which make the tokens 256, 257, ...; fewer if all words become single tokens before.
 
     The most frequent pair is next; of equally frequent ones, the one with the smallest ids.
     """
     tokens = [byte_ids(word) for word in words(text)]
     for new in range(256, 256 + n_merges):
-        counts = Counter(pair for word in tokens for pair in pairwise(word))
+        counts = Counter(chain.from_iterable(pairwise(word) for word in tokens))
         if not counts:
             return
         pair = min(counts, key=lambda pair: (-counts[pair], pair))

@@ -2,6 +2,7 @@
 
 import linecache
 import re
+import textwrap
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -9,6 +10,7 @@ from types import FrameType
 from course.stages import ROOT, STAGES
 
 PACKAGES = (ROOT / "gpt", ROOT / "solutions" / "gpt")
+WIDTH = 79
 
 
 class Wrong(AssertionError):
@@ -18,66 +20,94 @@ class Wrong(AssertionError):
 def explain(error: BaseException) -> str | None:
     """The message for the learner, or None where the error is not of the learner's making."""
     if isinstance(error, Wrong):
-        return str(error)
-    if isinstance(error, NotImplementedError) and (message := _waiting(error)):
-        return message
-    if isinstance(error, SyntaxError) and error.filename and _is_theirs(error.filename):
-        line = (error.text or "").rstrip("\n")
-        pointer = " " * max(0, (error.offset or 1) - 1) + "^"
-        return f"{_short(error.filename)}, line {error.lineno}: {error.msg}\n\n    {line}\n    {pointer}"
-    return _their_line(error)
+        return filled(str(error))
+    if is_waiting(error):
+        return waiting(error)
+    if isinstance(error, SyntaxError) and error.filename and is_theirs(error.filename):
+        return syntax_error(error)
+    return their_line(error)
 
 
-def _waiting(error: NotImplementedError) -> str | None:
+def is_waiting(error: BaseException) -> bool:
+    return isinstance(error, NotImplementedError) and re.match(r"TODO [\d-]+:", str(error)) is not None
+
+
+def waiting(error: BaseException) -> str | None:
     """'TODO 5 is waiting in gpt/head_v4.py, line 41', its task, and where to read about it."""
-    number = re.match(r"TODO (\d+(?:-\d+)?):", str(error))
-    frame = _last_frame(error)
-    if not number or not frame:
+    frame = last_frame(error)
+    if not frame:
         return None
-    stage = next(s for s in STAGES for todo in s.todos if todo.number == number[1])
+    number, task = re.findall(r"TODO ([\d-]+): (.*)", str(error), re.DOTALL)[0]
+    stage = next(s for s in STAGES for todo in s.todos if todo.number == number)
     page = ROOT / "book" / "en" / stage.chapter
-    chapter = f"Chapter: {page.relative_to(ROOT).as_posix()}    " if page.exists() else ""
-    return (
-        f"TODO {number[1]} is waiting in {_short(frame.filename)}, line {frame.lineno}:\n\n"
-        f"    {str(error).partition(': ')[2]}\n\n"
-        f"{chapter}Then again: pytest {stage.test} -s -vv"
-    )
+    lines = [f"TODO {number} is waiting in {short(frame.filename)}, line {frame.lineno}:", "", f"    {task}", ""]
+    if page.exists():
+        lines.append(f"To read:  {page.relative_to(ROOT).as_posix()}")
+    return "\n".join([*lines, f"To test:  pytest {stage.test} -s -vv"])
 
 
-def _their_line(error: BaseException) -> str | None:
+def syntax_error(error: SyntaxError) -> str:
+    file = short(error.filename or "")
+    if re.search(r"codec can't decode|null byte|not UTF-8", str(error.msg)):
+        return (
+            f"{file} is not saved as UTF-8, and so Python cannot read it.\n"
+            "Save it again from your editor, with the encoding UTF-8 (not UTF-16, not that of an old Windows)."
+        )
+    line = (error.text or "").rstrip("\n").expandtabs()
+    pointer = " " * max(0, (error.offset or 1) - 1) + "^"
+    kind = "" if type(error) is SyntaxError else f"{type(error).__name__}: "
+    return f"{file}, line {error.lineno}: {kind}{error.msg}\n\n    {line}\n    {pointer}"
+
+
+def their_line(error: BaseException) -> str | None:
     """An exception inside the learner's code: their line, not ours."""
-    frame = _last_frame(error)
+    frame = last_frame(error)
     if frame is None:
         return None
-    source = (linecache.getline(frame.filename, frame.lineno or 0)).strip()
-    return (
-        f"{_short(frame.filename)}, line {frame.lineno}, in {frame.name}:\n\n    {source}\n\n"
-        f"{type(error).__name__}: {error}"
-    )
+    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    said = str(error).strip().splitlines()[:6]
+    name = type(error).__name__ + (": " if said else "")
+    advice = {
+        "RecursionError": "A method calls itself, again and again.",
+        "SystemExit": "This ends the whole program. Leave it to the caller: use return, or raise an error.",
+    }.get(type(error).__name__, "")
+    what = textwrap.shorten(name + " ".join(said), 4 * WIDTH, placeholder=" ...")
+    return filled(
+        f"{short(frame.filename)}, line {frame.lineno}, in {frame.name}:\n\n    {source}\n\n{what}\n{advice}"
+    ).rstrip()
 
 
-def _last_frame(error: BaseException) -> traceback.FrameSummary | None:
+def last_frame(error: BaseException) -> traceback.FrameSummary | None:
     """The innermost frame that is in the learner's package."""
     frames = traceback.extract_tb(error.__traceback__)
-    return next((f for f in reversed(frames) if _is_theirs(f.filename)), None)
+    return next((f for f in reversed(frames) if is_theirs(f.filename)), None)
 
 
-def _is_theirs(filename: str) -> bool:
+def is_theirs(filename: str) -> bool:
     return Path(filename).resolve().parent in PACKAGES
 
 
-def _short(filename: str) -> str:
+def short(filename: str) -> str:
     return Path(filename).resolve().relative_to(ROOT).as_posix()
 
 
 def place_of(frame: FrameType | None) -> str:
     """', in gpt/head_v4.py, line 41', or nothing where the frame is not in the learner's package."""
-    while frame and not _is_theirs(frame.f_code.co_filename):
+    while frame and not is_theirs(frame.f_code.co_filename):
         frame = frame.f_back
-    return f", in {_short(frame.f_code.co_filename)}, line {frame.f_lineno}" if frame else ""
+    return f", in {short(frame.f_code.co_filename)}, line {frame.f_lineno}" if frame else ""
 
 
 def place_of_error(error: BaseException) -> str:
     """The same, for the innermost frame of an exception's traceback."""
-    frame = _last_frame(error)
-    return f", in {_short(frame.filename)}, line {frame.lineno}" if frame else ""
+    frame = last_frame(error)
+    return f", in {short(frame.filename)}, line {frame.lineno}" if frame else ""
+
+
+def filled(message: str) -> str:
+    """Prose broken at the width of a small terminal; tables and indented lines as they are."""
+    lines = []
+    for line in message.splitlines():
+        prose = len(line) > WIDTH and "  " not in line
+        lines += textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) if prose else [line]
+    return "\n".join(lines)

@@ -9,12 +9,11 @@ constructor has built:
 
 It is used twice. `named` compares the outcome of the learner's code with the outcome of each mistake on the same
 probes, and gives the explanation where they are equal in everything that was observed: no match, no claim.
-checks/test_mistakes.py puts each mistake into the finished class, and proves that the stage's tests reject it under
+checks/test_stage_tests.py puts each mistake into the finished class, and proves that the stage's tests reject it under
 its own name.
 """
 
 import importlib
-import textwrap
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -76,18 +75,26 @@ def wrong_version(cls: Any, wrong: Mistake) -> type:
     return type(cls.__name__, (cls,), {method: function})
 
 
+def place_of(todo: str) -> Place:
+    """Where the TODO's code lives, from the catalogue of its stage."""
+    importlib.import_module(f"tests.mistakes.stage_{todo.split('-')[0]}")
+    return PLACES[todo]
+
+
 @lru_cache(maxsize=32)
 def named(todo: str, cls: Any) -> str | None:
     """The explanation of the one known mistake whose outcome on all probes is that of the learner's class."""
-    stage = todo.split("-")[0]
-    importlib.import_module(f"tests.mistakes.stage_{stage}")
-    observe = PLACES[todo].observe
-    theirs = observe(cls)
-    matches = [m for m in MISTAKES if m.todo == todo and same(theirs, observe(wrong_version(cls, m)))]
+    theirs = place_of(todo).observe(cls)
+    matches = [m for m, outcome in outcomes(todo, cls).items() if same(theirs, outcome)]
     if len(matches) != 1:
         return None
-    explanation = textwrap.fill(matches[0].explanation, 100, break_on_hyphens=False)
-    return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{explanation}"
+    return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{matches[0].explanation}"
+
+
+def outcomes(todo: str, cls: Any) -> dict[Mistake, Outcome]:
+    """What is observed of each known mistake of a TODO, in the place of the learner's method."""
+    observe = place_of(todo).observe
+    return {m: observe(wrong_version(cls, m)) for m in MISTAKES if m.todo == todo}
 
 
 def observed(look: Callable[[], Any]) -> Any:

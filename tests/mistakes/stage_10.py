@@ -6,19 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.kit.devices import placement
+from tests.kit.standins import Function, PastMean, with_stand_ins
+
 from . import Outcome, mistake, observed, place
-from .stage_9 import Branch, PastSum, watched, with_stand_ins
+from .stage_9 import watched
 
 
-class Constant(nn.Module):
+def constant(value: float) -> nn.Module:
     """Gives the same number everywhere, in the shape of its input."""
-
-    def __init__(self, value: float):
-        super().__init__()
-        self.value = value
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.full_like(x, self.value)
+    return Function(lambda x: torch.full_like(x, value))
 
 
 @place("10", "block_v4.BlockVer4", "forward")
@@ -29,28 +26,26 @@ def observe(cls: Any) -> Outcome:
         training = mode == "train"
 
         torch.manual_seed(10)
-        block = with_stand_ins(cls(PastSum(6), 6, 0.0 if training else 0.5), 6).train(training)
+        block = with_stand_ins(cls(PastMean(6), 6, 0.0 if training else 0.5), 6).train(training)
         x = 1 + 2 * torch.randn(2, 5, 6)
         first, again = watched(block, x), watched(block, x)
         outcome[f"{mode} without dropout"] = {"x": first["x afterwards"], **(first if _equal(first, again) else {})}
         outcome[f"{mode} afterwards"] = block.training
 
-        block = with_stand_ins(cls(Branch(Constant(3.0)), 4, 0.5), 4, ffwd=Constant(30.0)).train(training)
+        block = with_stand_ins(cls(constant(3.0), 4, 0.5), 4, ffwd=constant(30.0)).train(training)
         block.dropout1.p, block.dropout2.p = 0.25, 0.5
         x = torch.full((64, 64, 4), 100.0)
         outcome[f"{mode} numbers"] = observed(lambda block=block, x=x: _numbers(block, x))
 
         for p1, p2 in ((0.5, 0.0), (0.0, 0.5)):
             torch.manual_seed(10)
-            block = with_stand_ins(cls(Branch(nn.Linear(3, 3)), 3, 0.5), 3).double().train(training)
+            block = with_stand_ins(cls(nn.Linear(3, 3), 3, 0.5), 3).double().train(training)
             block.dropout1.p, block.dropout2.p = p1, p2
             x = (1 + 2 * torch.randn(3, dtype=torch.float64)).expand(48, 48, 3).clone()
             outcome[f"{mode} tokens {p1} {p2}"] = observed(lambda block=block, x=x: _tokens(block, x))
 
-    block = cls(PastSum(6), 6, 0.5)
-    outcome["elsewhere"] = observed(
-        lambda: with_stand_ins(block, 6).to("meta")(torch.empty(2, 5, 6, device="meta")).device.type
-    )
+    block = with_stand_ins(cls(PastMean(6), 6, 0.5), 6)
+    outcome["device"] = observed(lambda: placement(block, torch.zeros(2, 5, 6)))
     return outcome
 
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.kit.devices import placement
+
 from . import Outcome, mistake, place
 
 # ---- TODO 2-1: HeadVer1.forward
@@ -27,7 +29,7 @@ def observe_head(cls: type) -> Outcome:
         outcome[f"inner gradient {T}"] = _ended(lambda inner=inner: _gradient(cls()(inner * 1), inner))
     double = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     outcome["precision"] = _ended(lambda: str(cls()(double).dtype))
-    outcome["device"] = _ended(lambda: str(cls()(double.to("meta")).device))
+    outcome["device"] = _ended(lambda: placement(cls(), double))
     return outcome
 
 
@@ -323,7 +325,7 @@ def observe_gpt(cls: type) -> Outcome:
             gradient = _ended(lambda out=out, parameter=parameter: _retained_gradient(out, parameter))
             outcome[f"gradient of {name} {T}"] = gradient
         outcome[f"modes {T}"] = [module.training for module in model.modules()]
-    outcome["device"] = _ended(lambda: str(cls(Curved(), 7, 6, 5).to("meta").logits(indices.to("meta")).device))
+    outcome["device"] = _ended(lambda: placement(cls(Curved(), 7, 6, 5), indices, "logits"))
     torch.random.set_rng_state(state)
     return outcome
 

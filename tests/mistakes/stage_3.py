@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from tests.kit.costs import steps
+from tests.kit.devices import placement
 
 from . import Outcome, mistake, place
 
@@ -36,46 +37,14 @@ def observe_average(cls: type) -> Outcome:
     double = torch.tensor([[[1.0, 1e-9], [1 + 1e-9, 0.0]]], dtype=torch.float64)
     outcome["dtype"] = ended(lambda: str(cls()(double).dtype))
     outcome["exact"] = ended(lambda: abs(cls()(double)[0, 1, 0].item() - 1 - 5e-10) < 1e-12)
-    outcome["device"] = ended(lambda: stays_on_the_device(cls(), double))
-    outcome["loop over time"] = ended(lambda: steps(cls(), 2, 64) > 4 * steps(cls(), 2, 4))
-    outcome["loop over the batch"] = ended(lambda: steps(cls(), 32, 2) > 4 * steps(cls(), 2, 2))
+    outcome["device"] = ended(lambda: placement(cls(), double))
+    outcome["loop over time"] = ended(lambda: _steps(cls(), 2, 64) > 4 * _steps(cls(), 2, 4))
+    outcome["loop over the batch"] = ended(lambda: _steps(cls(), 32, 2) > 4 * _steps(cls(), 2, 2))
     return outcome
 
 
-class OneDevice(TorchDispatchMode):
-    """On a GPU, operands on two devices are an error; the "meta" device, which stands for one here, lets them pass."""
-
-    MAY_MIX = ("copy_", "_to_copy", "index", "index_put", "index_put_")
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        tensors = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a.dim()]
-        if len({a.device for a in tensors}) > 1 and func.overloadpacket.__name__ not in self.MAY_MIX:
-            raise RuntimeError("operands on more than one device")
-        return func(*args, **(kwargs or {}))
-
-
-def stays_on_the_device(head: Any, x: Tensor) -> bool:
-    """Whether all is computed on the device of x, which is "meta" here: shapes without numbers, in place of a GPU."""
-    try:
-        with OneDevice():
-            out = head(x.to("meta"))
-    except RuntimeError as error:
-        if "device" in str(error) or "copy out of meta" in str(error):
-            return False
-        raise
-    return not isinstance(out, Tensor) or out.device.type == "meta"
-
-
-def steps(head: Any, B: int, T: int) -> int:
-    """The number of operations between x and the output: the nodes of the graph that gradients take back."""
-    out = head(torch.ones(B, T, 2).requires_grad_())
-    waiting, seen = [out.grad_fn] if isinstance(out, Tensor) else [], set()
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += [next_node for next_node, _ in node.next_functions]
-    return len(seen)
+def _steps(head: Any, B: int, T: int) -> int:
+    return steps(head(torch.ones(B, T, 2).requires_grad_()))
 
 
 def kept(out: Any) -> Any:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.kit.devices import placement
+
 from . import Outcome, mistake, observed, place
 
 
@@ -62,8 +64,7 @@ def observe_logits(cls: type) -> Outcome:
         for name, parameter in model.named_parameters():
             outcome[f"gradient of {name} {B} x {T}"] = None if parameter.grad is None else parameter.grad.clone()
     outcome["pos_table"] = model.pos_table
-    elsewhere = torch.zeros(2, 8, dtype=torch.long, device="meta")
-    outcome["another device"] = observed(lambda: str(model.to("meta").logits(elsewhere).device))
+    outcome["device"] = observed(lambda: placement(model, torch.zeros(2, 8, dtype=torch.long), "logits"))
     return outcome
 
 

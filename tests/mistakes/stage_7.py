@@ -1,15 +1,14 @@
 """Known mistakes of stage 7: MultiHeadVer1.forward, MultiHeadVer2.forward and GPTVer4.logits."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.kit import on_another_device
+from tests.kit.costs import counted
+from tests.kit.devices import placement
 
 from . import Outcome, mistake, observed, place
 
@@ -38,42 +37,8 @@ def gradients(out: Any, leaves: dict[str, Tensor]) -> Outcome:
 
 def again(module: nn.Module, x: Tensor) -> Outcome:
     """What a second call of the same module gives, in evaluation mode."""
-    return {"again": observed(lambda: module.eval()(x.detach()))}
-
-
-class Counting(TorchDispatchMode):
-    """Counts the operations that torch carries out, except views."""
-
-    def __init__(self):
-        super().__init__()
-        self.operations = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations += not func.is_view
-        return func(*args, **(kwargs or {}))
-
-
-def operations(call: Callable[[], Any]) -> int:
-    with Counting() as counting:
-        call()
-    return counting.operations
-
-
-class LookUps(TorchDispatchMode):
-    """Refuses to look up places on one device in a table on another, as a GPU does and "meta" does not."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (torch.ops.aten.embedding.default, torch.ops.aten.index_select.default):
-            devices = {arg.device for arg in args if isinstance(arg, Tensor)}
-            if len(devices) > 1:
-                raise RuntimeError(f"Expected all tensors to be on the same device, but found {devices}")
-        return func(*args, **(kwargs or {}))
-
-
-def looked_up_on_another_device(module: nn.Module, x: Tensor) -> None:
-    """on_another_device, which sees look-ups as well."""
-    with LookUps():
-        on_another_device(module, x)
+    call = getattr(module.eval(), "logits", module)
+    return {"again": observed(lambda: call(x.detach()))}
 
 
 # --- 7-1
@@ -244,9 +209,9 @@ def observe_ver_2(cls: Any) -> Outcome:
         look |= gradients(out, {"x": x, **dict(layer.named_parameters())})
         outcome[f"{B} x {T}, {H} heads"] = look | again(layer, x[:, :2])
     x = torch.ones(2, 6, 32)
-    few, many = (observed(partial(operations, partial(cls(6, 32, H), x))) for H in (2, 16))
+    few, many = (observed(lambda H=H: counted(partial(cls(6, 32, H), x)).operations) for H in (2, 16))
     outcome["grows with the heads"] = isinstance(few, int) and isinstance(many, int) and many > 1.5 * few
-    outcome["device"] = observed(lambda: looked_up_on_another_device(cls(8, 12, 3), torch.ones(2, 5, 12)))
+    outcome["device"] = observed(lambda: placement(cls(8, 12, 3), torch.ones(2, 5, 12)))
     return outcome
 
 
@@ -604,15 +569,6 @@ class Square(nn.Module):
         return (x * x).cumsum(dim=-2) + x.flip(-1)
 
 
-class Logits(nn.Module):
-    def __init__(self, model: Any):
-        super().__init__()
-        self.model = model
-
-    def forward(self, indices: Tensor) -> Tensor:
-        return self.model.logits(indices)
-
-
 def probe(cls: Any) -> Any:
     torch.manual_seed(7)
     model = cls(Square(), 7, 8, 6)
@@ -631,11 +587,9 @@ def observe_gpt(cls: Any) -> Outcome:
         indices = torch.randint(7, (B, T))
         out = observed(partial(model.logits, indices))
         outcome[f"{B} x {T}"] = {
-            "out": out, **seen, **gradients(out, dict(model.named_parameters())), **again(Logits(model), indices[:, :2])
+            "out": out, **seen, **gradients(out, dict(model.named_parameters())), **again(model, indices[:, :2])
         }  # fmt: skip
-    outcome["device"] = observed(
-        lambda: looked_up_on_another_device(Logits(probe(cls)), torch.ones(2, 5, dtype=torch.long))
-    )
+    outcome["device"] = observed(lambda: placement(probe(cls), torch.ones(2, 5, dtype=torch.long), "logits"))
     return outcome
 
 

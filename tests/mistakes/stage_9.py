@@ -1,63 +1,13 @@
-"""Known mistakes of stage 9: LayerNorm.forward and BlockVer3.forward. The stand-ins serve the tests of blocks, too."""
+"""Known mistakes of stage 9: LayerNorm.forward and BlockVer3.forward."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tests.kit import Wrong
+from tests.kit.standins import PastMean, with_stand_ins
 
 from . import Outcome, mistake, observed, place
-
-
-class PastSum(nn.Module):
-    """Stands in for a head: the sum of the present and the past, through a linear layer."""
-
-    def __init__(self, embed_size: int):
-        super().__init__()
-        self.proj = nn.Linear(embed_size, embed_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.proj(x.cumsum(dim=1))
-
-
-class Branch(nn.Module):
-    """Stands in for a head or a feed-forward layer: whatever `net` computes."""
-
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
-
-
-class Norm(nn.Module):
-    """Stands in for the learner's LayerNorm: a right one, whose gamma and beta are not 1 and 0."""
-
-    def __init__(self, embed_size: int):
-        super().__init__()
-        self.gamma = nn.Parameter(torch.randn(embed_size))
-        self.beta = nn.Parameter(torch.randn(embed_size))
-        self.eps = 1e-5
-
-    def forward(self, x: Tensor) -> Tensor:
-        centered = x - x.mean(dim=-1, keepdim=True)
-        return self.gamma * centered / torch.sqrt(centered.square().mean(dim=-1, keepdim=True) + self.eps) + self.beta
-
-
-def with_stand_ins(block: Any, embed_size: int, ffwd: nn.Module | None = None) -> Any:
-    """The block with layers of the tests' own inside, so that a mistake in another file does not show in this one."""
-    for name in ("head", "ffwd", "ln1", "ln2"):
-        if not hasattr(block, name):
-            raise Wrong(
-                f"{type(block).__name__} has no `{name}`. Keep the constructor as it came: it makes this layer."
-            )
-    if ffwd is None:
-        ffwd = nn.Sequential(nn.Linear(embed_size, 2 * embed_size), nn.Tanh(), nn.Linear(2 * embed_size, embed_size))
-    block.ffwd = Branch(ffwd)
-    block.ln1, block.ln2 = Norm(embed_size), Norm(embed_size)
-    return block
 
 
 def watched(module: nn.Module, x: Tensor) -> Outcome:
@@ -360,7 +310,7 @@ def observe_block(cls: Any) -> Outcome:
     outcome: Outcome = {}
     for B, T in ((2, 5), (1, 3), (3, 1)):
         torch.manual_seed(9)
-        block = with_stand_ins(cls(PastSum(6), 6), 6)
+        block = with_stand_ins(cls(PastMean(6), 6), 6)
         x = 1 + 2 * torch.randn(B, T, 6)
         outcome[f"{T}"] = watched(block, x)
         outcome[f"{T} evaluated"] = observed(lambda block=block, x=x: block.eval()(x))
