@@ -23,6 +23,12 @@ class Section(BaseModel):
 class DataConfig(Section):
     path: str = Field(default="input.txt", description="text to learn from: a UTF-8 file, or tinyshakespeare")
     validation: float = Field(default=0.1, gt=0, lt=1, description="share of the text, at its end, kept for validation")
+    tokenizer: Literal["char", "bpe"] = Field(
+        default="char", description="a token for each character, or byte-pair encoding: one for each frequent piece"
+    )
+    vocab_size: int = Field(
+        default=1024, ge=256, le=65536, description="tokens of bpe: 256 bytes, and the pieces merged from them"
+    )
 
 
 class ModelConfig(Section):
@@ -82,7 +88,7 @@ class TrainConfig(Section):
 
 class SampleConfig(Section):
     prompt: str = Field(default="\n", min_length=1, description="text to go on from")
-    length: int = Field(default=500, ge=0, description="characters to write at the end of the run")
+    length: int = Field(default=500, ge=0, description="tokens to write at the end of the run")
     temperature: float = Field(
         default=0.8, ge=0, le=10, description="below 1 bolder in its favourites, 0 always the likeliest"
     )

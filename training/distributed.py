@@ -7,6 +7,7 @@ Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data P
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -17,6 +18,8 @@ from torch import Tensor, distributed, nn
 from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
+
+from .errors import UserError
 
 
 class World(NamedTuple):
@@ -56,6 +59,7 @@ def joined(timeout: float = 600.0) -> Iterator[World]:
     """The processes that torchrun started, as one world; a world of one where it did not.
 
     timeout: seconds after which a process that waits for a lost one gives up, so that torchrun can restart all.
+    Raises UserError in the others where one is lost.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()
@@ -70,7 +74,12 @@ def joined(timeout: float = 600.0) -> Iterator[World]:
     store = PrefixStore(f"attempt {attempt}", store)  # torchrun's own still holds the addresses of the dead
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     try:
-        yield World(distributed.get_rank(), distributed.get_world_size())
+        yield World(rank, size)
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error).lower():
+            raise
+        why = re.sub(r"^\[.*?\] ", "", str(error)).split(". ")[0]
+        raise UserError(f"process {rank} of {size} lost the others: {why}") from None
     finally:
         distributed.destroy_process_group()
 

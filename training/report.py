@@ -2,7 +2,7 @@
 
 runs/2026-01-31-154502-shakespeare/
     config.yaml        every setting used
-    tokenizer.json     the characters
+    tokenizer.json     the characters, or the byte pairs in the format of Hugging Face's tokenizers
     metrics.jsonl      one line for each logged step: iteration, seconds, loss, ...
     samples.txt        what the model wrote at several moments of the training
     loss.png           the loss curve
@@ -29,16 +29,17 @@ from torch import nn
 
 from .checkpoint import Checkpoints, State, write_whole
 from .config import Config, make_config
+from .distributed import restarted_job
 from .errors import UserError
 from .sampling import write_text
-from .tokenizer import CharTokenizer
-from .trainer import Step
+from .tokenizer import Tokenizer, load_tokenizer
+from .trainer import Step, Trainer
 
 
 class Run:
     """A run folder. `about` holds what is needed to build the model again, beside the config."""
 
-    def __init__(self, folder: Path, config: Config, tokenizer: CharTokenizer, about: dict[str, Any]):
+    def __init__(self, folder: Path, config: Config, tokenizer: Tokenizer, about: dict[str, Any]):
         self.folder = folder
         self.config = config
         self.tokenizer = tokenizer
@@ -46,7 +47,7 @@ class Run:
         self.checkpoints = Checkpoints(folder)
 
     @classmethod
-    def create(cls, root: Path, name: str, config: Config, tokenizer: CharTokenizer, about: dict[str, Any]) -> "Run":
+    def create(cls, root: Path, name: str, config: Config, tokenizer: Tokenizer, about: dict[str, Any]) -> "Run":
         """Make root/<time>-<name> and write down what is known before the training."""
         stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
         names = [f"{stamp}-{name}"] + [f"{stamp}-{name}-{i}" for i in range(2, 100)]
@@ -57,22 +58,29 @@ class Run:
             raise UserError(
                 f"the run folder '{folder}' cannot be made: {error.strerror}; name another place with --runs"
             ) from None
+        about = {**about, "job": restarted_job()[0]}
         settings = {"about": about, **config.model_dump()}
         _write(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-        _write(folder / "tokenizer.json", json.dumps({"characters": "".join(tokenizer.characters)}, ensure_ascii=False))
+        _write(folder / "tokenizer.json", tokenizer.to_json())
         return cls(folder, config, tokenizer, about)
 
     @staticmethod
-    def of_job(root: Path, job: str) -> Path | None:
-        """The run folder that the job made, if it has come to a checkpoint."""
-        for path in sorted(root.glob("*/config.yaml"), reverse=True):
+    def of_restarted_job(root: Path) -> Path | None:
+        """Where torchrun has started this job again: the run folder that the job made, if it came to a checkpoint."""
+        job, again = restarted_job()
+        for path in sorted(root.glob("*/config.yaml"), reverse=True) if again else ():
             with suppress(OSError, yaml.YAMLError, KeyError, TypeError):
                 if yaml.safe_load(path.read_text(encoding="utf-8"))["about"]["job"] == job:
                     return path.parent if Checkpoints(path.parent).paths() else None
         return None
 
-    def refuse_changes(self, state: State, text: str, accepted: bool) -> None:
-        """Raises UserError that says what is not as it was at the checkpoint, unless that was accepted."""
+    def go_on(self, trainer: Trainer, text: str, accepted: bool, cut: bool) -> list[str]:
+        """Take up the training at the last whole checkpoint; `cut`: forget what was reported after it.
+
+        Returns what is to be said. Raises UserError where the settings or the text (its sha256) are not as they were
+        at the checkpoint, unless that was accepted.
+        """
+        state, complaints = self.checkpoints.load()
         free = ("sample.", "train.device", "train.checkpoint_", "data.path")
         now, then = _flat(self.config.model_dump()), _flat(state.facts.get("config", {}))
         changed = [
@@ -86,6 +94,13 @@ class Run:
                 f"since the checkpoint something changed: {'; '.join(changed)};"
                 " undo it, or add --accept-changes to go on all the same"
             )
+        trainer.restore(state)
+        if cut:
+            self.cut(trainer.iteration)
+        return [
+            *(f"warning: {c}" for c in complaints),
+            f"resume: {self.folder.as_posix()} at step {trainer.iteration:,}",
+        ]
 
     @classmethod
     def load(cls, folder: Path, overrides: dict[str, Any] | None = None) -> "Run":
@@ -93,9 +108,9 @@ class Run:
         try:
             settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
             about = settings.pop("about")
-            tokenizer = CharTokenizer(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["characters"])
+            tokenizer = load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
             config = make_config(settings, overrides)
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+        except (OSError, yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError):
             runs = sorted(p.parent.as_posix() for p in folder.parent.glob("*/model.safetensors"))
             hint = f"; there is {runs[-1]}" if runs else "; runs are kept in runs/"
             raise UserError(f"'{folder}' is not the folder of a run{hint}") from None
@@ -142,8 +157,10 @@ class Run:
                 " write with the code and the settings that the run was trained with"
             ) from None
 
-    def log(self, step: Step) -> None:
+    def log(self, step: Step, bytes_per_token: float) -> None:
         line = {k: v for k, v in asdict(step).items() if v is not None}
+        if step.validation_loss is not None:
+            line["bits_per_byte"] = bits_per_byte(step.validation_loss, bytes_per_token)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "tokens_per_second": round(step.tokens_per_second)}) + "\n")
 
@@ -181,6 +198,11 @@ class Run:
         figure.savefig(self.folder / "loss.png")
 
 
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """A loss in nats a token, for each byte of the text: comparable between tokenizers, which the loss is not."""
+    return loss / math.log(2) / bytes_per_token
+
+
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()}
 
@@ -190,11 +212,15 @@ def _write(path: Path, text: str) -> None:
 
 
 class Report:
-    """Keeps the run folder and the console up to date while a model trains: a bar on one line, samples above it."""
+    """Keeps the run folder and the console up to date while a model trains: a bar on one line, samples above it.
 
-    def __init__(self, run: Run, model: nn.Module):
+    bytes_per_token: of the text that the model is validated on.
+    """
+
+    def __init__(self, run: Run, model: nn.Module, bytes_per_token: float):
         self.run = run
         self.model = model
+        self.bytes_per_token = bytes_per_token
         self.console = Console(highlight=False)
         columns = TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[figures]}")
         self.bar = Progress(*columns, console=self.console)
@@ -210,7 +236,7 @@ class Report:
         self.bar.stop()
 
     def step(self, step: Step) -> None:
-        self._keep(lambda: self.run.log(step), "metrics.jsonl")
+        self._keep(lambda: self.run.log(step, self.bytes_per_token), "metrics.jsonl")
         if step.validation_loss is not None:
             self.validation = f" | validation {step.validation_loss:.3f}"
         figures = (
@@ -243,6 +269,12 @@ class Report:
                 self.lost.add(what)
                 said = f"warning: {what} cannot be written ({error.strerror}); the training goes on"
                 self.console.print(said, markup=False, soft_wrap=True)
+
+    def summary(self, step: Step) -> str:
+        assert step.validation_loss is not None
+        bits = bits_per_byte(step.validation_loss, self.bytes_per_token)
+        loss = f"validation loss {step.validation_loss:.4f} ({bits:.3f} bits per byte)"
+        return f"{loss} after {step.iteration:,} steps in {step.seconds:.0f} s"
 
     def finish(self) -> None:
         self.run.save_weights(self.model)

@@ -23,6 +23,15 @@ class Stop:
     def asked(self) -> bool:
         return self.number != 0
 
+    @property
+    def name(self) -> str:
+        return signal.Signals(self.number).name if self.number else ""
+
+    @property
+    def exit_code(self) -> int:
+        """Ctrl-C is the user's own wish, and no failure; for other signals 128 and their number, as shells have it."""
+        return 0 if self.number in (0, signal.SIGINT) else 128 + self.number
+
     def ask(self, number: int) -> None:
         self.number = self.number or number
 

@@ -108,7 +108,8 @@ class Trainer:
         budget += [f"{self.config.iterations:,} steps"] if self.config.iterations else []
         optimizer = "Muon and AdamW" if len(self.optimizers) == 2 else "AdamW"
         precision = "bfloat16" if self.bfloat16 else "float32"
-        return f"{precision}, {optimizer}, for {' or '.join(budget)}"
+        together = f", {self.world.size} processes" if self.world.size > 1 else ""
+        return f"{precision}, {optimizer}, for {' or '.join(budget)}{together}"
 
     @property
     def progress(self) -> float:
