@@ -88,7 +88,7 @@ class Learner:
     def run(self, *command: str, folder: str = ".", stdin: str = "", **environment: str) -> Done:
         done = subprocess.run(
             [sys.executable, *command], cwd=self.root / folder, env=self.environment(**environment), input=stdin,
-            capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=120,
+            capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=600,
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
 

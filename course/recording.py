@@ -16,7 +16,7 @@ class Recorder:
     """Watches one session. A selection of tests (-k, -m, --lf, file::test) leaves no record."""
 
     def __init__(self) -> None:
-        self.before = {stage: fingerprints(stage) for stage in STAGES}
+        self.before: dict[Stage, dict[str, str]] = {}  # the files, before the first test imports them
         self.collected: dict[str, set[str]] = {}
         self.passed: set[str] = set()
         self.spoilt: set[str] = set()  # test files of which something was left out, or failed
@@ -26,6 +26,7 @@ class Recorder:
         self.spoilt |= {_name(item.nodeid) for item in items}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.before = {stage: fingerprints(stage) for stage in STAGES}
         for item in session.items:
             self.collected.setdefault(_name(item.nodeid), set()).add(item.nodeid)
         self.spoilt |= {_name(argument) for argument in session.config.args if "::" in argument}
