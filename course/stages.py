@@ -1,5 +1,6 @@
 """The stage map: the one table from which everything else knows what the stages are."""
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +104,13 @@ STAGES = (
         Model("gpt_v4.GPTVer4", "multi_head_v2.MultiHeadVer2", "block_v4.BlockVer4"),
     ),
 )
+
+
+def use_package(solutions: bool) -> Path:
+    """Let `import gpt` find the finished package, or the learner's; returns its folder."""
+    folder = ROOT / "solutions" if solutions else ROOT
+    sys.path.insert(0, str(folder))
+    return folder / "gpt"
 
 
 class Waiting(NamedTuple):
