@@ -1,6 +1,6 @@
-"""How a stage's test is run by a program that reads the result."""
+"""How stage tests are run by a program that reads the result."""
 
 
-def pytest_arguments(test: str, *, solutions: bool = False) -> list[str]:
+def pytest_arguments(*tests: str, solutions: bool = False) -> list[str]:
     """From the course's root, with nothing kept for a later run."""
-    return [test, "-q", "-p", "no:cacheprovider", *(["--solutions"] if solutions else [])]
+    return [*tests, "-q", "-p", "no:cacheprovider", *(["--solutions"] if solutions else [])]
