@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course.stages import ROOT, STAGES, stage_to_train
+from course.stages import ROOT, STAGES, stage_to_train, use_package
 from training.config import Config, add_config_arguments, load_config, nearest
-from training.console import Parser, exit_code
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -98,13 +97,10 @@ def write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     run = Run.load(args.write, overrides)
 
-    from course.models import build_model
+    from course.models import load_model
     from training.device import choose_device
 
-    stage_to_train(use_package(run.about["solutions"]), run.about["stage"])
-    model = build_model(run.about["stage"], run.tokenizer.vocab_size, run.config.model)
-    run.load_weights(model)
-    write_out(model.to(choose_device(run.config.train.device)).eval(), run.tokenizer, run.config)
+    write_out(load_model(run).to(choose_device(run.config.train.device)), run.tokenizer, run.config)
     return 0
 
 
@@ -116,13 +112,6 @@ def write_out(model: Any, tokenizer: Any, config: Config) -> None:
     for piece in write_text(model, tokenizer, config.model.block_size, config.sample, config.train.seed):
         print(piece, end="", flush=True)
     print()
-
-
-def use_package(solutions: bool) -> Path:
-    """Let `import gpt` find the finished package, or the learner's; returns its folder."""
-    folder = ROOT / "solutions" if solutions else ROOT
-    sys.path.insert(0, str(folder))
-    return folder / "gpt"
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
