@@ -223,13 +223,15 @@ def positional_encodings() -> None:
     colors(page, image, 334, 76, 10, 268, [-1, 0, 1])
     for place, column in enumerate((0, 4, 8, 12)):
         axes = panel(page, 440, 76 + 69 * place, 226, 56, ylim=(-1.2, 1.2), xlim=(0, 63))
-        axes.plot(table[:, column], color=BLUE, label="sine")
-        axes.plot(table[:, column + 1], color=RED, label="cosine")
+        axes.plot(table[:, column], color=BLUE)
+        axes.plot(table[:, column + 1], color=RED)
         axes.set_yticks([])
         axes.set_xticks([0, 16, 32, 48, 63], ["0", "16", "32", "48", "63"] if place == 3 else [""] * 5)
         axes.set_ylabel(f"{column}, {column + 1}", rotation=0, ha="right", va="center")
     axes.set_xlabel("position")
-    words(page, 553, 62, "columns in pairs: sine and cosine", 13)
+    words(page, 440, 62, "columns in pairs:", ha="left")
+    words(page, 570, 62, "sine", color=BLUE, ha="left")
+    words(page, 616, 62, "cosine", color=RED, ha="left")
     save(page, "positional-encodings")
 
 
