@@ -293,8 +293,8 @@ def dropout() -> None:
 
 @figure("loss-curve")
 def loss_curve() -> None:
-    page = card(380, "Loss of the finished GPT", "1,000 steps of python main.py --solutions")
-    _, steps = trained(10, ("train.iterations", 1000))
+    page = card(380, "Loss of the finished GPT", "500 steps of python main.py --solutions")
+    _, steps = trained(10, ("train.iterations", 500))
     axes = panel(page, 76, 76, 500, 246, xlabel="steps", ylabel="loss (nats a character)")
     axes.plot([s.iteration for s in steps], [s.loss for s in steps], color=tint(BLUE, 0.5), linewidth=1)
     seen = [(s.iteration, s.validation_loss) for s in steps if s.validation_loss is not None]
