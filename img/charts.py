@@ -146,7 +146,6 @@ def trained(stage: int, *options: tuple[str, Any]) -> tuple[Any, list[Step]]:
     model = build_model(stage, tokenizer.vocab_size, config.model)
     initialize(model)
     steps: list[Step] = []
-    torch.set_flush_denormal(True)
     trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
     trainer.fit(steps.append, steps.append)
     return model, steps
