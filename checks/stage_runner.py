@@ -42,7 +42,7 @@ def known_outcomes(todo: str) -> dict[Mistake, Outcome]:
 
 @lru_cache
 def cases(stage: int) -> list[tuple[str, Any, dict[str, Any]]]:
-    """Every test of a stage, but its comparisons, with each combination of its parameters: name, function, arguments."""
+    """Every test of a stage but its comparisons, with each combination of its parameters."""
     return list(_cases(importlib.import_module(f"tests.test_{stage}")))
 
 

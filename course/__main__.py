@@ -2,9 +2,9 @@
 
 import importlib
 import importlib.util
-import io
 import sys
 
+from training.console import exit_code
 from training.errors import UserError
 
 COMMANDS = {  # each is the module course.NAME, which has main(argv) -> exit code and is imported only when called
@@ -15,25 +15,19 @@ COMMANDS = {  # each is the module course.NAME, which has main(argv) -> exit cod
 
 
 def main(argv: list[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console without a character shows ? and goes on
+    return exit_code(lambda: call(argv))
+
+
+def call(argv: list[str]) -> int:
     name, *rest = argv or ["--help"]
     if name in ("-h", "--help"):
         print(__doc__, *(f"    {name:12}{text}" for name, text in COMMANDS.items()), sep="\n")
         return 0
-    try:
-        if name not in COMMANDS:
-            raise UserError(f"there is no command '{name}'; python -m course --help lists them")
-        if importlib.util.find_spec(f"course.{name}") is None:
-            raise UserError(f"this copy of the course has no '{name}': it is for instructors and contributors")
-        return importlib.import_module(f"course.{name}").main(rest)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+    if name not in COMMANDS:
+        raise UserError(f"there is no command '{name}'; python -m course --help lists them")
+    if importlib.util.find_spec(f"course.{name}") is None:
+        raise UserError(f"this copy of the course has no '{name}': it is for instructors and contributors")
+    return importlib.import_module(f"course.{name}").main(rest)
 
 
 if __name__ == "__main__":
