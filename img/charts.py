@@ -146,7 +146,6 @@ def trained(stage: int, *options: tuple[str, Any]) -> tuple[Any, list[Step]]:
     model = build_model(stage, tokenizer.vocab_size, config.model)
     initialize(model)
     steps: list[Step] = []
-    torch.set_flush_denormal(True)
     trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
     trainer.fit(steps.append, steps.append)
     return model, steps
@@ -223,13 +222,15 @@ def positional_encodings() -> None:
     colors(page, image, 334, 76, 10, 268, [-1, 0, 1])
     for place, column in enumerate((0, 4, 8, 12)):
         axes = panel(page, 440, 76 + 69 * place, 226, 56, ylim=(-1.2, 1.2), xlim=(0, 63))
-        axes.plot(table[:, column], color=BLUE, label="sine")
-        axes.plot(table[:, column + 1], color=RED, label="cosine")
+        axes.plot(table[:, column], color=BLUE)
+        axes.plot(table[:, column + 1], color=RED)
         axes.set_yticks([])
         axes.set_xticks([0, 16, 32, 48, 63], ["0", "16", "32", "48", "63"] if place == 3 else [""] * 5)
         axes.set_ylabel(f"{column}, {column + 1}", rotation=0, ha="right", va="center")
     axes.set_xlabel("position")
-    words(page, 553, 62, "columns in pairs: sine and cosine", 13)
+    words(page, 440, 62, "columns in pairs:", ha="left")
+    words(page, 570, 62, "sine", color=BLUE, ha="left")
+    words(page, 616, 62, "cosine", color=RED, ha="left")
     save(page, "positional-encodings")
 
 
@@ -291,8 +292,8 @@ def dropout() -> None:
 
 @figure("loss-curve")
 def loss_curve() -> None:
-    page = card(380, "Loss of the finished GPT", "1,000 steps of python main.py --solutions")
-    _, steps = trained(10, ("train.iterations", 1000))
+    page = card(380, "Loss of the finished GPT", "500 steps of python main.py --solutions")
+    _, steps = trained(10, ("train.iterations", 500))
     axes = panel(page, 76, 76, 500, 246, xlabel="steps", ylabel="loss (nats a character)")
     axes.plot([s.iteration for s in steps], [s.loss for s in steps], color=tint(BLUE, 0.5), linewidth=1)
     seen = [(s.iteration, s.validation_loss) for s in steps if s.validation_loss is not None]
