@@ -55,7 +55,7 @@ GPT = Task(
     given="block_size token_embedding_table contextualizer lm_head pos_embedding_table ln_f",
     right=step_by_step,
 )
-both_versions = pytest.mark.parametrize("version", [VER_1, VER_2], ids=lambda task: task.name)
+both_versions = pytest.mark.parametrize("version", [VER_1, VER_2], ids=repr)
 
 # ---- TODO 7-1 and 7-2: both versions compute the same
 

@@ -64,17 +64,18 @@ def their_line(error: BaseException) -> str | None:
     frame = last_frame(error)
     if frame is None:
         return None
-    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
-    said = str(error).strip().splitlines()[:6]
-    name = type(error).__name__ + (": " if said else "")
+    source = textwrap.shorten(linecache.getline(frame.filename, frame.lineno or 0), WIDTH - 4, placeholder=" ...")
     advice = {
         "RecursionError": "A method calls itself, again and again.",
         "SystemExit": "This ends the whole program. Leave it to the caller: use return, or raise an error.",
     }.get(type(error).__name__, "")
-    what = textwrap.shorten(name + " ".join(said), 4 * WIDTH, placeholder=" ...")
-    return filled(
-        f"{short(frame.filename)}, line {frame.lineno}, in {frame.name}:\n\n    {source}\n\n{what}\n{advice}"
-    ).rstrip()
+    place = f"{short(frame.filename)}, line {frame.lineno}, in {frame.name}:"
+    return filled(f"{place}\n\n    {source}\n\n{in_short(error)}\n{advice}").rstrip()
+
+
+def in_short(error: BaseException) -> str:
+    """'ValueError: what it says', a few lines of it."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}".removesuffix(": "), 4 * WIDTH, placeholder=" ...")
 
 
 def last_frame(error: BaseException) -> traceback.FrameSummary | None:
