@@ -20,6 +20,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from jaxtyping import install_import_hook
 
         install_import_hook("gpt", "beartype.beartype")  # a shape that is not as its signature says is an error
+    else:
+        from course.recording import Recorder
+
+        config.pluginmanager.register(Recorder())
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -3,76 +3,92 @@
 python main.py --solutions                 train the finished GPT on input.txt
 python main.py                             train the GPT that you have written so far
 python main.py --write RUN --prompt "O "   write with a GPT trained before
+python main.py --resume RUN                go on with a training that was stopped
+torchrun --nproc_per_node 2 main.py        train with several processes or GPUs
 """
 
 import argparse
-import io
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from course.stages import ROOT, STAGES, stage_to_train
-from training.config import Config, add_config_arguments, load_config, make_config, nearest
+from course.stages import ROOT, STAGES, stage_to_train, use_package
+from training.config import Config, add_config_arguments, load_config, nearest
 from training.errors import UserError
+
+if TYPE_CHECKING:
+    from training.distributed import World
 
 
 def main(argv: list[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console without a character shows ? and goes on
-    try:
-        args, overrides = parse(argv)
-        return write(args, overrides) if args.write else train(args, overrides)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+    return exit_code(lambda: train_or_write(*parse(argv)))
+
+
+def train_or_write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    return write(args, overrides) if args.write else train(args, overrides)
 
 
 def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
-    config = load_config(args.config, args.preset, overrides)
-    stage = stage_to_train(use_package(args.solutions), args.stage)
+    from training.distributed import joined
 
+    with joined() as world:
+        return train_together(world, args, overrides)
+
+
+def train_together(world: "World", args: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Train; among several processes, the one of rank 0 writes and speaks for all."""
     import torch
 
     from course.models import build_model
-    from training.data import find_text, read_text, split
+    from training.data import prepare
     from training.device import choose_device
     from training.initialization import initialize
     from training.report import Report, Run
-    from training.tokenizer import CharTokenizer
     from training.trainer import Trainer
 
-    text = read_text(find_text(config.data.path))
-    tokenizer = CharTokenizer.from_text(text)
-    tokens = torch.tensor(tokenizer.encode(text))
-    training, validation = split(tokens, config.data.validation, config.model.block_size)
-    if "sample.prompt" not in overrides and not set(config.sample.prompt) <= set(text):
-        config = make_config(config.model_dump(), {"sample.prompt": text[0]})  # a text of one line has no line break
-    tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
-    print(f"text:   {config.data.path}, {len(text):,} characters, {tokenizer.vocab_size} distinct ones")
+    say = print if world.speaks else lambda *_: None
+    folder = args.resume or world.agreed(Run.of_restarted_job(args.runs))
+    run = Run.load(folder, overrides) if folder else None
+    config = run.config if run else load_config(args.config, args.preset, overrides)
+    about = run.about if run else {"stage": args.stage, "solutions": args.solutions}
+    stage = stage_to_train(use_package(about["solutions"]), about["stage"])
+
+    config, data = prepare(config, run.tokenizer if run else None)
+    vocab_size, block_size = data.tokenizer.vocab_size, config.model.block_size
+    say(f"text:   {config.data.path}, {data.description}")
 
     torch.manual_seed(config.train.seed)
     device = choose_device(config.train.device)
-    model = build_model(stage, tokenizer.vocab_size, config.model).to(device)
+    model = build_model(stage, vocab_size, config.model).to(device)
     initialize(model)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"model:  stage {stage} ({STAGES[stage - 1].title}), {parameters:,} parameters")
+    say(f"model:  stage {stage} ({STAGES[stage - 1].title}), {parameters:,} parameters")
 
-    trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
-    print(f"train:  on {device.type}, {trainer.summary}")
-    run = Run.create(args.runs, args.name, config, tokenizer, {"stage": stage, "solutions": args.solutions})
-    with Report(run, model) as report:
-        last = trainer.fit(report.step, report.evaluation)
+    trainer = Trainer(model, data.training, data.validation, config.train, block_size, vocab_size, world)
+    if run:
+        for line in run.go_on(trainer, data.sha256, args.accept_changes, cut=world.speaks):
+            say(line)
+    say(f"train:  on {device.type}, {trainer.summary}")
+    if not world.speaks:
+        trainer.fit()
+        return 0
+    if not run:
+        about = {**about, "stage": stage, "text": data.sha256}
+        run = Run.create(args.runs, args.name, config, data.tokenizer, about)
+    with Report(run, model, data.bytes_per_token) as report:
+        last = trainer.fit(report.step, report.evaluation, report.checkpoint)
         report.finish()
-    if trainer.interrupted:
-        print("Stopped by Ctrl-C; what was learned so far is kept.")
-    print(f"validation loss {last.validation_loss:.4f} after {last.iteration:,} steps in {last.seconds:.0f} s")
-    print(f"{run.folder.as_posix()} has the loss curve, samples and weights; to write more:")
-    print(f'python main.py --write {run.folder.as_posix()} --prompt "..."\n')
-    write_out(model, tokenizer, config)
+
+    place = run.folder.as_posix()
+    if trainer.stop.asked:
+        print(f"Stopped by {trainer.stop.name}; what was learned so far is kept. To go on:")
+        print(f"python main.py --resume {place}\n")
+    print(report.summary(last))
+    if trainer.stop.exit_code:
+        return trainer.stop.exit_code
+    print(f"{place} has the loss curve, samples and weights; to write more:")
+    print(f'python main.py --write {place} --prompt "..."\n')
+    write_out(model, data.tokenizer, config)
     return 0
 
 
@@ -81,13 +97,10 @@ def write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     run = Run.load(args.write, overrides)
 
-    from course.models import build_model
+    from course.models import load_model
     from training.device import choose_device
 
-    stage_to_train(use_package(run.about["solutions"]), run.about["stage"])
-    model = build_model(run.about["stage"], run.tokenizer.vocab_size, run.config.model)
-    run.load_weights(model)
-    write_out(model.to(choose_device(run.config.train.device)).eval(), run.tokenizer, run.config)
+    write_out(load_model(run).to(choose_device(run.config.train.device)), run.tokenizer, run.config)
     return 0
 
 
@@ -101,22 +114,9 @@ def write_out(model: Any, tokenizer: Any, config: Config) -> None:
     print()
 
 
-def use_package(solutions: bool) -> Path:
-    """Let `import gpt` find the finished package, or the learner's; returns its folder."""
-    folder = ROOT / "solutions" if solutions else ROOT
-    sys.path.insert(0, str(folder))
-    return folder / "gpt"
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; python main.py --help shows the options")
-
-
 def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The options, and among them the overrides of config.yaml: {"train.learning_rate": "3e-3"}."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser(prog="main.py", description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser = Parser("main.py", __doc__)
     add = parser.add_argument
     add("--solutions", action="store_true", help="use the finished code in solutions/gpt/, not yours in gpt/")
     add("--stage", type=int, choices=[s.number for s in STAGES], help="train the model that the course has at a stage")
@@ -125,6 +125,8 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     add("--name", default="gpt", help="the end of the run folder's name")
     add("--runs", type=Path, default=ROOT / "runs", metavar="DIR", help="where run folders are made")
     add("--config", type=Path, default=ROOT / "config.yaml", metavar="FILE", help="instead of config.yaml")
+    add("--resume", type=Path, metavar="RUN", help="go on with this run folder's training")
+    add("--accept-changes", action="store_true", help="with --resume: go on although the settings or the text changed")
     add("--write", type=Path, metavar="RUN", help="do not train: write with the model of this run folder")
     add("--prompt", help="the text to go on from; short for --sample.prompt")
     add_config_arguments(parser)

@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT / "solutions"), str(ROOT)]
 
 from course.models import build_model  # noqa: E402
 from training.config import Config, ModelConfig, TrainConfig, load_config  # noqa: E402
-from training.data import find_text, read_text, split  # noqa: E402
+from training.data import find_text, read_text, split, to_tokens  # noqa: E402
 from training.device import choose_device  # noqa: E402
 from training.initialization import initialize  # noqa: E402
 from training.tokenizer import CharTokenizer  # noqa: E402
@@ -152,7 +152,6 @@ def speed(args: argparse.Namespace) -> None:
 def loss(args: argparse.Namespace) -> None:
     text = read_text(find_text(args.data))
     tokenizer = CharTokenizer.from_text(text)
-    tokens = torch.tensor(tokenizer.encode(text))
     device = choose_device(args.device)
     ours = load_config(ROOT / "config.yaml", args.preset, {"train.seconds": args.seconds, "train.iterations": "none"})
     recipe = {"data": {}, "model": ModelConfig(n_layers=4, n_heads=4, embed_size=128, block_size=64, dropout=0.0)}
@@ -171,7 +170,10 @@ def loss(args: argparse.Namespace) -> None:
     print(f"{'':42}{'steps':>7}{'tokens/s':>10}{'validation loss':>17}")
     for name, config, make in rows:
         torch.manual_seed(config.train.seed)
-        train, validation = split(tokens, config.data.validation, config.model.block_size)
+        train, validation = (
+            to_tokens(part, tokenizer, config.model.block_size, name)
+            for part, name in zip(split(text, config.data.validation), ("training", "validation"), strict=True)
+        )
         model = make().to(device)
         trainer = Trainer(model, train, validation, config.train, config.model.block_size, tokenizer.vocab_size)
         last = trainer.fit()

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data import DOWNLOADS, Download, download, find_text, read_text, sample_batch, split, windows
+from training.data import DOWNLOADS, Download, download, find_text, read_text, sample_batch, split, to_tokens, windows
 from training.errors import UserError
 from training.tokenizer import CharTokenizer
 
@@ -36,10 +36,15 @@ def test_a_text_keeps_its_characters_but_for_windows_line_ends_and_the_byte_orde
     assert read_text(path) == "하나\ntwo\n"
 
 
-def test_the_split_keeps_the_order_and_every_token():
-    train, validation = split(torch.arange(100), validation=0.1, block_size=5)
-    assert train.tolist() == list(range(90))
-    assert validation.tolist() == list(range(90, 100))
+def test_the_split_keeps_the_order_and_every_character():
+    assert split("0123456789" * 10, validation=0.1) == ("0123456789" * 9, "0123456789")
+
+
+def test_a_text_needs_one_token_more_than_the_context():
+    tokenizer = CharTokenizer("ab")
+    assert to_tokens("abbaa", tokenizer, block_size=4, part="training").tolist() == [0, 1, 1, 0, 0]
+    with pytest.raises(UserError, match="the training part of the text has 4 tokens, .* --model.block_size 3"):
+        to_tokens("abba", tokenizer, block_size=4, part="training")
 
 
 def test_targets_are_the_inputs_one_place_further():

@@ -1,5 +1,7 @@
 """main.py, as its user runs it."""
 
+import json
+import math
 import os
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from checks.conftest import QUICK, ROOT, Done, Main
 
@@ -32,7 +35,7 @@ def test_a_run_trains_writes_and_leaves_its_folder(run_main: Main, play: Path, t
     folder = only_run(tmp_path)
     assert folder.name.endswith("-forge")
     assert sorted(p.name for p in folder.iterdir()) == [
-        "config.yaml", "loss.png", "metrics.jsonl", "model.safetensors", "samples.txt", "tokenizer.json",
+        "checkpoints", "config.yaml", "loss.png", "metrics.jsonl", "model.safetensors", "samples.txt", "tokenizer.json",
     ]  # fmt: skip
     assert folder.joinpath("samples.txt").read_text(encoding="utf-8").count("--- iteration") == 2
 
@@ -48,6 +51,50 @@ def test_a_saved_run_writes_the_same_again_and_something_else_with_another_promp
     assert trained.stdout.endswith(again.stdout)
     other = run_main("--write", str(folder), "--prompt", "hammers", "--sample.length", "5", quick=False)
     assert len(other.stdout.rstrip("\n")) == len("hammers") + 5
+
+
+def test_a_run_on_byte_pairs_is_saved_for_tokenizers_too_and_goes_on_from_any_prompt(
+    run_main: Main, play: Path, tmp_path: Path
+):
+    trained = run_main("--solutions", "--data", str(play), "--data.tokenizer=bpe", "--data.vocab_size=300")
+    assert trained.returncode == 0, trained.stderr
+    assert "300 distinct tokens (bpe)" in trained.stdout
+    folder = only_run(tmp_path)
+    saved = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert saved.get_vocab_size() == 300
+    assert len(saved.encode(" hammers").ids) < len(" hammers")
+    prompt = "Caf\N{LATIN SMALL LETTER E WITH ACUTE} \N{SNOWMAN} 바다 "
+    written = run_main("--write", str(folder), "--prompt", prompt, quick=False)
+    assert written.returncode == 0, written.stderr
+    assert written.stdout.startswith(prompt)
+    assert len(written.stdout) > len(prompt) + 1
+
+
+def test_a_text_with_few_pairs_gives_fewer_tokens_than_asked_for(run_main: Main, tmp_path: Path):
+    (tmp_path / "text.txt").write_text("ab " * 200, encoding="utf-8")
+    done = run_main("--solutions", "--data=text.txt", "--data.tokenizer=bpe", "--model.block_size=4")
+    assert done.returncode == 0, done.stderr
+    assert "258 distinct tokens (bpe)" in done.stdout
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "bpe"])
+def test_bits_per_byte_are_those_of_the_loss_and_the_validation_text(
+    run_main: Main, play: Path, tmp_path: Path, tokenizer: str
+):
+    text = play.read_text(encoding="utf-8").replace("sparks", "불꽃")
+    play.write_text(text, encoding="utf-8")
+    done = run_main("--solutions", "--data", str(play), "--data.tokenizer", tokenizer, "--data.vocab_size=300")
+    assert done.returncode == 0, done.stderr
+    folder = only_run(tmp_path)
+    last = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    validation = text[int(0.9 * len(text)) :]
+    if tokenizer == "bpe":
+        ids = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).encode(validation).ids
+    else:
+        ids = list(validation)
+    bits = last["validation_loss"] * (len(ids) - 1) / math.log(2)  # the first token is not predicted
+    assert last["bits_per_byte"] == pytest.approx(bits / len(validation.encode()), rel=0.01)
+    assert f"({last['bits_per_byte']:.3f} bits per byte)" in done.stdout
 
 
 @pytest.mark.parametrize("stage", range(1, 11))
@@ -77,6 +124,9 @@ def test_the_line_named_for_a_todo_is_the_one_to_write_at(run_main: Main, play: 
     [
         (["--data", "missing.txt"], ["missing.txt", "--data"]),
         (["--data", "."], ["'.'", "--data"]),
+        (["--data.tokenizer", "word"], ["data.tokenizer", "word", "'bpe'"]),
+        (["--data.vocab_size", "255"], ["data.vocab_size", "255", "256"]),
+        (["--data.tokenizer", "bpe", "--prompt", "\udce9"], [r"'\udce9'", "sample.prompt"]),
         (["--prompt", "\N{SNOWMAN}x\N{SNOWMAN}"], [r"'\u2603'", "training text has no"]),
         (["--train.learnin_rate", "1"], ["--train.learnin_rate", "did you mean --train.learning_rate?"]),
         (["--train.learning_rate", "-1"], ["train.learning_rate", "-1", "greater than 0"]),
@@ -132,6 +182,14 @@ def test_weights_of_another_model_are_refused(run_main: Main, play: Path, tmp_pa
     assert "another model" in error
 
 
+def test_a_run_without_its_tokenizer_is_refused(run_main: Main, play: Path, tmp_path: Path):
+    run_main("--solutions", "--data", str(play), "--data.tokenizer=bpe", "--data.vocab_size=300")
+    folder = only_run(tmp_path)
+    for content in ('{"model": {"vocab": {}, "merges": []}, "added_tokens": []}', "[]", "{"):
+        (folder / "tokenizer.json").write_text(content, encoding="utf-8")
+        assert "not the folder of a run" in error_of(run_main("--write", str(folder), quick=False))
+
+
 def test_a_run_without_its_weights_is_refused(run_main: Main, play: Path, tmp_path: Path):
     run_main("--solutions", "--data", str(play))
     folder = only_run(tmp_path)
@@ -152,7 +210,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_was_learned(run_main: Main, play: Pa
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "Ctrl-C" in out
+    assert "Stopped by SIGINT" in out
     assert "Traceback" not in err
     written = run_main("--write", str(only_run(tmp_path)), "--prompt", "The", "--sample.length", "10", quick=False)
     assert written.returncode == 0, written.stderr
@@ -163,7 +221,7 @@ def test_help_names_every_setting_and_imports_nothing_heavy():
         "import sys, contextlib; sys.argv = ['main.py', '--help']\n"
         "import main\n"
         "with contextlib.suppress(SystemExit): main.main(['--help'])\n"
-        "heavy = {'torch', 'matplotlib', 'numpy', 'rich'} & set(sys.modules)\n"
+        "heavy = {'torch', 'matplotlib', 'numpy', 'rich', 'tokenizers'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", cwd=ROOT)

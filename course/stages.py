@@ -1,5 +1,7 @@
 """The stage map: the one table from which everything else knows what the stages are."""
 
+import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +39,7 @@ class Stage(NamedTuple):
         return f"tests/test_{self.number}.py"
 
 
-STAGES = (
+_ALL = (
     Stage(1, "The bigram model", "01-bigram.md", (Todo("1", "gpt_v1.py"),), Model("gpt_v1.GPTVer1")),
     Stage(
         2,
@@ -103,6 +105,24 @@ STAGES = (
         Model("gpt_v4.GPTVer4", "multi_head_v2.MultiHeadVer2", "block_v4.BlockVer4"),
     ),
 )
+
+WEEKS = ((1, 4), (5, 7), (8, 10))  # a class of three weeks: the first and the last stage of each
+
+
+def _released() -> int:
+    """How many stages this copy of the course has: all, or as many as `python -m course release` put into it."""
+    path = Path(__file__).with_name("release.json")
+    return json.loads(path.read_text(encoding="utf-8"))["stages"] if path.exists() else len(_ALL)
+
+
+STAGES = _ALL[: _released()]
+
+
+def use_package(solutions: bool) -> Path:
+    """Let `import gpt` find the finished package, or the learner's; returns its folder."""
+    folder = ROOT / "solutions" if solutions else ROOT
+    sys.path.insert(0, str(folder))
+    return folder / "gpt"
 
 
 class Waiting(NamedTuple):

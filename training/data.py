@@ -1,7 +1,7 @@
 """From a text file to batches.
 
-text = read_text(find_text("input.txt"))
-train, validation = split(torch.tensor(tokenizer.encode(text)), validation=0.1)
+train_text, validation_text = split(read_text(find_text("input.txt")), validation=0.1)
+train = to_tokens(train_text, tokenizer, block_size=128, part="training")
 x, y = sample_batch(train, batch_size=32, block_size=128, generator=torch.Generator().manual_seed(1))
 """
 
@@ -17,7 +17,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from .config import Config, DataConfig, make_config
 from .errors import UserError
+from .tokenizer import BPETokenizer, CharTokenizer, Tokenizer
 
 
 class Download(NamedTuple):
@@ -43,7 +45,7 @@ def find_text(name: str) -> Path:
 
 def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     """Fetch the file unless it is there, check its sha256, and put it in place whole or not at all."""
-    if target.exists() and _sha256(target.read_bytes()) == source.sha256:
+    if target.exists() and sha256(target.read_bytes()) == source.sha256:
         return target
     alternative = "train on the course's own text (--data input.txt) or on any UTF-8 file (--data PATH)"
     try:
@@ -52,7 +54,7 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{source.url} cannot be reached ({reason}); {alternative}") from None
-    if _sha256(content) != source.sha256:
+    if sha256(content) != source.sha256:
         raise UserError(f"{source.url} does not hold the expected text (its sha256 differs); {alternative}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
@@ -60,44 +62,85 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     return Path(part.name).replace(target)
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def sha256(content: bytes | str) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, line ends as \\n. Raises UserError where there is no such text."""
+def read_text(path: Path, option: str = "--data") -> str:
+    """The text of a UTF-8 file, line ends as \\n. Raises UserError where there is none; `option` names the file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"there is no text file '{path}'; name another with --data PATH") from None
+        raise UserError(f"there is no text file '{path}'; name another with {option} PATH") from None
     except UnicodeDecodeError as error:
         raise UserError(
             f"'{path}' is not UTF-8 text (byte {error.start} is 0x{error.object[error.start]:02x});"
-            " save it as UTF-8 in your editor, or name another with --data PATH"
+            f" save it as UTF-8 in your editor, or name another with {option} PATH"
         ) from None
     except OSError as error:
-        raise UserError(f"the text '{path}' cannot be read: {error.strerror}; name a file with --data PATH") from None
+        raise UserError(f"the text '{path}' cannot be read: {error.strerror}; name a file with {option} PATH") from None
     if "\0" in text:
-        raise UserError(f"'{path}' is a binary file (it has a NUL byte); name a text file with --data PATH")
+        raise UserError(f"'{path}' is a binary file (it has a NUL byte); name a text file with {option} PATH")
     if not text.strip():
-        raise UserError(f"'{path}' is empty; name a text with --data PATH")
+        raise UserError(f"'{path}' is empty; name a text with {option} PATH")
     return text
 
 
-def split(tokens: Int[Tensor, " N"], validation: float, block_size: int) -> tuple[Int[Tensor, " M"], Int[Tensor, " K"]]:
-    """The first part for training, the last `validation` share for validation.
+def split(text: str, validation: float) -> tuple[str, str]:
+    """The first part for training, the last `validation` share of the characters for validation.
 
-    Raises UserError if either is too short for one sequence of block_size tokens and its targets.
+    The text is split, not its tokens: so runs with different tokenizers validate on the same text.
     """
-    n_train = int(len(tokens) * (1 - validation))
-    parts = tokens[:n_train], tokens[n_train:]
-    for part, name in zip(parts, ("training", "validation"), strict=True):
-        if len(part) <= block_size:
-            raise UserError(
-                f"the {name} part of the text has {len(part)} tokens, too few for a context of {block_size};"
-                f" take a longer text, or a smaller one with --model.block_size {max(1, len(part) - 1)}"
-            )
-    return parts
+    n_train = int(len(text) * (1 - validation))
+    return text[:n_train], text[n_train:]
+
+
+def learn_tokenizer(config: DataConfig, text: str) -> Tokenizer:
+    """Characters are those of the whole text; byte pairs are learned on its training part alone."""
+    if config.tokenizer == "char":
+        return CharTokenizer.from_text(text)
+    return BPETokenizer.from_text(split(text, config.validation)[0], config.vocab_size)
+
+
+class Data(NamedTuple):
+    """What a training needs of its text. sha256 is the text's."""
+
+    training: Int[Tensor, " N"]
+    validation: Int[Tensor, " M"]
+    tokenizer: Tokenizer
+    bytes_per_token: float
+    sha256: str
+    description: str
+
+
+def prepare(config: Config, tokenizer: Tokenizer | None = None) -> tuple[Config, Data]:
+    """Read, split and tokenize the text; with the tokenizer of an earlier run, or one that is learned here.
+
+    The config comes back with a prompt that the text can go on from: a text of one line has no line break.
+    """
+    text = read_text(find_text(config.data.path))
+    parts = split(text, config.data.validation)
+    tokenizer = tokenizer or learn_tokenizer(config.data, text)
+    if config.sample.prompt == "\n" and "\n" not in text:
+        config = make_config(config.model_dump(), {"sample.prompt": text[0]})
+    tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
+    training = to_tokens(parts[0], tokenizer, config.model.block_size, "training")
+    validation = to_tokens(parts[1], tokenizer, config.model.block_size, "validation")
+    bytes_per_token = len(tokenizer.decode_bytes(validation[1:].tolist())) / (len(validation) - 1)
+    kind = f"{tokenizer.vocab_size:,} distinct tokens ({config.data.tokenizer}), {bytes_per_token:.2f} bytes each"
+    description = f"{len(text):,} characters; {kind}"
+    return config, Data(training, validation, tokenizer, bytes_per_token, sha256(text), description)
+
+
+def to_tokens(text: str, tokenizer: Tokenizer, block_size: int, part: str) -> Int[Tensor, " N"]:
+    """Raises UserError if the text is too short for one sequence of block_size tokens and its targets."""
+    tokens = torch.tensor(tokenizer.encode(text), dtype=torch.long)
+    if len(tokens) <= block_size:
+        raise UserError(
+            f"the {part} part of the text has {len(tokens)} tokens, too few for a context of {block_size};"
+            f" take a longer text, or a smaller one with --model.block_size {max(1, len(tokens) - 1)}"
+        )
+    return tokens
 
 
 def sample_batch(

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .config import SampleConfig
-from .tokenizer import CharTokenizer
+from .tokenizer import Tokenizer, decode_stream
 
 
 def next_token_probabilities(
@@ -61,7 +61,7 @@ def generate(
 
 def write_text(
     model: nn.Module,
-    tokenizer: CharTokenizer,
+    tokenizer: Tokenizer,
     block_size: int,
     config: SampleConfig,
     seed: int,
@@ -72,7 +72,7 @@ def write_text(
     model.eval()
     try:
         generator = torch.Generator().manual_seed(seed)
-        for token in generate(
+        tokens = generate(
             model,
             torch.tensor(tokenizer.encode(config.prompt)),
             config.length if length is None else length,
@@ -81,7 +81,7 @@ def write_text(
             config.temperature,
             config.top_k,
             config.top_p,
-        ):
-            yield tokenizer.decode([token])
+        )
+        yield from decode_stream(tokenizer, tokens)
     finally:
         model.train(was_training)

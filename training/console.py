@@ -1,0 +1,35 @@
+"""What each command has in common: errors are sentences, and any console will do."""
+
+import argparse
+import io
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from .errors import UserError
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """What the command returns; 2 after a UserError, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console without a character shows ? and goes on
+    try:
+        return command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows the docstring as it is, takes no abbreviations, and raises UserError."""
+
+    def __init__(self, prog: str, description: str | None):
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; python {self.prog} --help shows the options")
