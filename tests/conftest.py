@@ -83,7 +83,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     doc = inspect.getdoc(getattr(item, "function", None))
     if doc and item.config.getoption("capture") == "no":
         print("\n" + textwrap.fill(doc.split("\n\n")[0], 79, initial_indent="    ", subsequent_indent="    "))
-    limit = float(item.config.getini("time_limit")) * (20 if item.get_closest_marker("comparison") else 1)
+    compares = item.get_closest_marker("comparison") is not None
+    limit = float(item.config.getini("time_limit")) * (20 if compares else 1)
     if item.config.stash.get(SLOW, False):
         limit /= 10
     stopped: list[str] = []
@@ -99,7 +100,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     hook, sys.breakpointhook = sys.breakpointhook, left_behind
     timer.start()
     try:
-        with fresh_torch():
+        with fresh_torch(threads=None if compares else 1):
             return (yield)
     except KeyboardInterrupt:
         if not stopped:

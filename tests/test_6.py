@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.kit import Task, Wrong, load, show, table, tokens
+from tests.kit.seeds import seed
 from tests.kit.standins import PastMean
 
 GIVEN = "block_size token_embedding_table contextualizer lm_head pos_table"
@@ -194,7 +195,7 @@ def built(
     class GPTVer3(GPT.cls):
         pos_encodings = staticmethod(sinusoids)
 
-    torch.manual_seed(6)
+    seed(6)
     return GPTVer3(contextualizer or PastMean(embed_size), vocab_size, block_size, embed_size)
 
 

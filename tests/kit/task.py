@@ -9,10 +9,12 @@ from torch import Tensor
 
 from tests.mistakes import named, place_of
 
+from . import seeds
 from .comparing import another_kind, difference
 from .devices import misplaced, to_far
 from .failing import Wrong, explain, in_short, is_waiting, place_of_error
 from .loading import load
+from .seeds import random
 from .showing import by
 
 Right = Callable[[Any, Tensor], Tensor]
@@ -49,7 +51,7 @@ class Task:
     def make(self, *args: Any, seed: int | None = 0, **kwargs: Any) -> Any:
         """An object of the learner's class, with the same weights each time (or, for seed=None, with others)."""
         if seed is not None:
-            torch.manual_seed(seed)
+            seeds.seed(seed)
         made = self.attempt(partial(self.cls, *args, **kwargs), f"{self.name}(...)")
         lost = next((name for name in self.given if not hasattr(made, name)), None)
         if lost:
@@ -206,13 +208,3 @@ class Task:
                 " the input: torch.zeros_like(x), or torch.zeros(..., device=x.device).",
             }
             raise self.wrong(f"On a GPU this would fail: {what[failed.kind]}")
-
-
-def random(*sizes: int, seed: int = 0) -> Tensor:
-    """Random numbers, the same each time."""
-    return 2 * torch.randn(*sizes, generator=torch.Generator().manual_seed(seed))
-
-
-def tokens(B: int, T: int, vocab_size: int = 7, seed: int = 0) -> Tensor:
-    """Random tokens, the same each time."""
-    return torch.randint(vocab_size, (B, T), generator=torch.Generator().manual_seed(seed + 100 * B + T))
