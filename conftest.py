@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--solutions", action="store_true", help="test the finished code in solutions/gpt/")
-    parser.addini("time_limit", "seconds after which one exact stage test is stopped; comparisons have 20 times", default="30")
+    parser.addini(
+        "time_limit", "seconds after which one exact stage test is stopped; comparisons have 20 times", default="30"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from course.stages import ROOT, STAGES, stage_to_train, use_package
 from training.config import Config, add_config_arguments, load_config, nearest
+from training.console import Parser, exit_code
 from training.errors import UserError
 
 if TYPE_CHECKING:

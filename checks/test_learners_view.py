@@ -57,8 +57,9 @@ def see(course: Path, files: dict[str, str | bytes], *arguments: str) -> Seen:
         failure = case.find("failure")
         file = f"{case.get('classname', '').rpartition('.')[2]}.py"
         outcomes[failure is None].add(case.get("name", "").partition("[")[0])
-        if failure is not None and (failure.text or "") not in messages.setdefault(file, []):
-            messages[file].append(failure.text or "")
+        said = "" if failure is None else failure.text or ""
+        if said and not said.startswith("As in ") and said not in messages.setdefault(file, []):
+            messages[file].append(said)
     return Seen(done.stdout + done.stderr, messages, outcomes[True], outcomes[False])
 
 
@@ -111,7 +112,7 @@ BAD: list[dict[str, tuple[str | bytes, str]]] = [
     {  # file -> its text, what is said (a regular expression); files of one dictionary do not touch each other
         "head_v1.py": (
             answered("head_v1.py", "for b in range(len(x))\n    pass"),
-            r"gpt/head_v1.py, line \d+: expected ':'\n\n {8,}for b in range\(len\(x\)\)\n +\^",
+            r"gpt/head_v1.py, line \d+: expected ':' for b in range\(len\(x\)\) \^",
         ),
         "head_v3.py": (
             answered("head_v3.py", "print(x)\nbreakpoint()\nreturn x"),
@@ -123,7 +124,7 @@ BAD: list[dict[str, tuple[str | bytes, str]]] = [
         ),
         "feed_forward.py": (
             answered("feed_forward.py", "layers = nn.Sequential(nn.Linear(embed_size, embed_size))"),
-            r"AttributeError: 'FeedForward' object has no attribute 'net'",
+            r"Known mistake: net not kept.",
         ),
         "layer_norm.py": (
             SOLVED["layer_norm.py"].replace("+ self.beta", "+ self.beta.double()"),
@@ -142,23 +143,23 @@ BAD: list[dict[str, tuple[str | bytes, str]]] = [
     {
         "head_v1.py": (
             SOLVED["head_v1.py"].replace("from torch import Tensor, nn", "from torch import Tensor, nn, nothing_such"),
-            r"gpt/head_v1.py, line 5, in <module>:\n\n    from torch .*\n\nImportError: cannot import name 'nothing",
+            r"gpt/head_v1.py, line 5, in <module>: from torch .* ImportError: cannot import name 'nothing",
         ),
         "head_v2.py": (
             HEAD + "    def forward(self):\n        return 0\n",
-            r"HeadVer2\(\)\(x of 1 x 3 x 2\) failed.\nTypeError: .*takes 1 positional argument but 2",
+            r"HeadVer2\(\)\(x of 1 x 3 x 2\) failed. TypeError: .*takes 1 positional argument but 2",
         ),
         "head_v3.py": (
             answered("head_v3.py", "return x[:, 99]"),
-            r"gpt/head_v3.py, line \d+, in forward:\n\n    return x\[:, 99\]\n\nIndexError: index 99 is out of bounds",
+            r"gpt/head_v3.py, line \d+, in forward: return x\[:, 99\] IndexError: index 99 is out of bounds",
         ),
         "multi_head_v1.py": (
             answered("multi_head_v1.py", "return self(x)"),
-            r"RecursionError: .*\nA method calls itself",
+            r"RecursionError: .* A method calls itself",
         ),
         "multi_head_v2.py": (
             answered("multi_head_v2.py", "import sys\nsys.exit(3)"),
-            r"SystemExit: 3\nThis ends the whole",
+            r"SystemExit: 3 This ends the whole",
         ),
         "layer_norm.py": (
             SOLVED["layer_norm.py"].replace("class LayerNorm", "class LayerNrm"),
@@ -169,7 +170,7 @@ BAD: list[dict[str, tuple[str | bytes, str]]] = [
             r"gpt/gpt_v4.py, line \d+: (TabError|IndentationError): ",
         ),
         "gpt_v3.py": (
-            ("# 위치\n" + SOLVED["gpt_v3.py"]).encode("cp949"),
+            SOLVED["gpt_v3.py"].replace('"""Stage 6', '"""위치. Stage 6').encode("cp949"),
             r"gpt/gpt_v3.py is not saved as UTF-8",
         ),
         "block_v4.py": (SOLVED["block_v4.py"].encode("utf-16"), r"gpt/block_v4.py is not saved as UTF-8"),
@@ -177,7 +178,7 @@ BAD: list[dict[str, tuple[str | bytes, str]]] = [
     {
         "block_v4.py": (
             answered("block_v4.py", "name = input()\nreturn x"),
-            r"gpt/block_v4.py, line \d+, in forward:\n\n    name = input\(\)",
+            r"gpt/block_v4.py, line \d+, in forward: name = input\(\)",
         ),
         "gpt_v4.py": (
             answered("gpt_v4.py", "return self.embed(indices)"),
@@ -195,12 +196,16 @@ GOOD = {  # not as usual, and right all the same
 
 @pytest.mark.parametrize("batch", range(len(BAD)))
 def test_bad_input_gets_one_clear_message_on_its_file(course: Path, batch: int):
+    some = ("-k", "worked_by_hand or two_meanings or with_dropout_0")  # the first test of each TODO
     files = BAD[batch]
     tested = {file: f"tests/test_{stage.number}.py" for stage in STAGES for file in (t.file for t in stage.todos)}
-    seen = see(course, {file: text for file, (text, _) in files.items()}, *sorted({tested[file] for file in files}))
+    seen = see(
+        course, {file: text for file, (text, _) in files.items()}, *sorted({tested[file] for file in files}), *some
+    )
     for file, (_, said) in files.items():
         messages = seen.messages.get(tested[file].removeprefix("tests/"), [])
-        assert any(re.search(said, message) for message in messages), (file, said, messages)
+        pattern = said.replace(" ", r"\s+")  # lines may be broken anywhere
+        assert any(re.search(pattern, message) for message in messages), (file, said, messages)
     for message in (m for messages in seen.messages.values() for m in messages):
         assert len(message.splitlines()) <= 24, message
     assert "Traceback" not in seen.screen

@@ -138,22 +138,25 @@ def mask_softmax() -> None:
 @cache
 def trained(stage: int, *options: tuple[str, Any]) -> tuple[Any, list[Step]]:
     """The model that the course has at a stage, trained for a fixed number of steps, and the steps on the way."""
-    overrides = {"train.seconds": None, "train.device": "cpu", **dict(options)}
+    overrides = {"train.seconds": None, "train.device": "cpu", "train.precision": "float32", **dict(options)}
     config = load_config(ROOT / "config.yaml", overrides=overrides)
-    tokenizer, tokens = play()
-    training, validation = split(tokens, config.data.validation, config.model.block_size)
+    tokenizer, _ = play()
+    parts = split(read_text(ROOT / config.data.path), config.data.validation)
+    training, validation = (torch.tensor(tokenizer.encode(part)) for part in parts)
     torch.manual_seed(config.train.seed)
     model = build_model(stage, tokenizer.vocab_size, config.model)
     initialize(model)
     steps: list[Step] = []
     trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
     trainer.fit(steps.append, steps.append)
+    if trainer.stop.asked:
+        raise SystemExit("stopped before the training was over: nothing is drawn")
     return model, steps
 
 
 BRIEFLY = (
     ("model.embed_size", 64), ("model.block_size", 48), ("train.batch_size", 16), ("train.learning_rate", 3e-3),
-    ("train.iterations", 2000), ("train.evaluations", 1), ("train.precision", "float32"), ("train.optimizer", "adamw"),
+    ("train.iterations", 2000), ("train.evaluations", 1), ("train.optimizer", "adamw"),
 )  # fmt: skip
 
 

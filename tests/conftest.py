@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import textwrap
 import threading
 from _thread import interrupt_main
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ import pytest
 from tests.kit.failing import Wrong, explain, place_of
 from tests.kit.loading import fresh_torch
 
-SAID = pytest.StashKey[dict[str, "Message"]]()  # the text -> the message of the test that said it first
+FIRST = pytest.StashKey[dict[str, "Message"]]()  # a cause -> the message of the test that failed for it first
 SLOW = pytest.StashKey[bool]()  # whether a test ran into the time limit
+AT_MOST = 3  # messages of one test file on the screen; who has mended those sees the next
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,39 +38,47 @@ def picture(request: pytest.FixtureRequest) -> Path | None:
 class Message:
     """A failure that is only its text."""
 
-    def __init__(self, text: str):
-        self.text = text
-        self.repeated = 0
+    def __init__(self, text: str, test: str = ""):
+        self.text, self.test = text, test
+        self.more = 0  # tests that failed for the same cause, or later in the same file, and are not on the screen
 
     def __str__(self) -> str:
         return self.text
 
     def toterminal(self, writer: Any) -> None:
         writer.line(self.text)
-        if self.repeated:
-            writer.line(f"\n(The same in {self.repeated} more {'tests' if self.repeated > 1 else 'test'}.)")
+        if self.more:
+            writer.line(f"\n({self.more} more {'tests fail' if self.more > 1 else 'test fails'}. Mend this first.)")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """One message for each cause, and few for each file."""
     report: Any = yield
-    if call.excinfo and report.failed and item.config.getoption("tbstyle") != "long":
-        text = explain(call.excinfo.value)
-        if text:
-            said = item.config.stash.setdefault(SAID, {})
-            if text in said:
-                said[text].repeated += 1
-            report.longrepr = said.setdefault(text, Message(text))
-            report.repeats = said[text].repeated > 0
+    if not call.excinfo or not report.failed or item.config.getoption("tbstyle") == "long":
+        return report
+    text = explain(call.excinfo.value)
+    if text:
+        first = item.config.stash.setdefault(FIRST, {})
+        cause = f"{item.path} {getattr(call.excinfo.value, 'cause', None) or text}"
+        here = [message for known, message in first.items() if known.startswith(f"{item.path} ")]
+        shown = first.get(cause) or (here[-1] if len(here) == AT_MOST else None)
+        report.longrepr = Message(f"As in {first[cause].test}." if cause in first else text, item.name)
+        report.is_shown = shown is None
+        if shown:
+            shown.more += 1
+        else:
+            first[cause] = report.longrepr
     return report
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
-    """What many tests say is said once."""
     failed = terminalreporter.stats.get("failed", [])
     if failed:
-        terminalreporter.stats["failed"] = [report for report in failed if not getattr(report, "repeats", False)]
+        terminalreporter.stats["failed"] = [report for report in failed if getattr(report, "is_shown", True)]
+        if all(isinstance(report.longrepr, Message) for report in failed):
+            terminalreporter.reportchars = ""  # a summary would say their names once more
     try:
         return (yield)
     finally:
@@ -81,7 +91,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Say what the test asks (with -s); end an endless loop; do not stop at a breakpoint() left behind."""
     doc = inspect.getdoc(getattr(item, "function", None))
     if doc and item.config.getoption("capture") == "no":
-        print("\n    " + doc.split("\n\n")[0].replace("\n", "\n    "))
+        print("\n" + textwrap.fill(doc.split("\n\n")[0], 79, initial_indent="    ", subsequent_indent="    "))
     limit = float(item.config.getini("time_limit")) * (20 if item.get_closest_marker("comparison") else 1)
     if item.config.stash.get(SLOW, False):
         limit /= 10

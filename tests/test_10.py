@@ -49,19 +49,21 @@ def test_block_ver_4_output_is_always_the_same_in_eval_mode(p: float):
         BLOCK.expect_right(ours, 1 + random(2, 5, 6), f" in evaluation mode, where dropout is {p},")
 
 
-def test_block_ver_4_output_is_always_different_in_train_mode():
+@pytest.mark.parametrize(("p1", "p2"), [(0.5, 0.5), (0.5, 0.0), (0.0, 0.5)])
+def test_block_ver_4_output_is_always_different_in_train_mode(p1: float, p2: float):
     """Each call draws new masks; and train mode draws them again when eval mode is over.
 
-    Twice the same masks: 120 numbers at a rate of 0.5, so 1 in 2^120 for each of 45 pairs of calls.
+    Twice the same mask: 60 numbers at a rate of 0.5, so 1 in 2^60 for each of 45 pairs of calls.
     """
-    ours, x = block(), random(2, 5, 6)
+    ours, x = block(p1, p2), random(2, 5, 6)
     outputs = [BLOCK.result(ours, x.clone()) for _ in range(5)]
     BLOCK.result(ours.eval(), x.clone())
     ours.train()
     outputs += [BLOCK.result(ours, x.clone()) for _ in range(5)]
     for i, j in product(range(10), range(10)):
         if i < j and torch.equal(outputs[i], outputs[j]):
-            raise BLOCK.wrong(f"In train mode, call {i + 1} and call {j + 1} with the same x gave the same.")
+            rates = f"dropout1 has the rate {p1}, dropout2 {p2}. "
+            raise BLOCK.wrong(f"{rates}In train mode, call {i + 1} and call {j + 1} with the same x gave the same.")
     show("the first token's first features, in three calls:", table(torch.stack([o[0, 0] for o in outputs[:3]])))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from .costs import LightMode
+from .failing import is_waiting
 
 FAR = torch.device("meta")  # in torch's own sense a device for shapes without numbers; here it stands for a GPU
 MAY_MIX = {"copy_", "_to_copy", "index", "index_put", "index_put_"}  # a GPU takes these from the CPU, too
@@ -26,7 +27,7 @@ class Far(Tensor):
         made.near = near
         return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # results keep the type that dispatch gives them
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # results keep the type that dispatch gives them
 
     def tolist(self) -> Any:
         return self.near.tolist()
@@ -87,10 +88,11 @@ def near(value: Any) -> Any:
 def to_far(module: nn.Module) -> nn.Module:
     """What module.to("cuda") does: its parameters and buffers go to the other device, and nothing else does."""
     for part in module.modules():
+        tensors: Any
         for tensors in (part._parameters, part._buffers):
             for name, tensor in tensors.items():
                 if tensor is not None:
-                    tensors[name] = Far(tensor.detach())
+                    tensors[name] = Far(tensor.detach())  # type: ignore[assignment]
     return module
 
 
@@ -111,8 +113,9 @@ def misplaced(call: Callable[..., Any], *inputs: Tensor) -> Misplaced | None:
         with torch.no_grad(), far_away:
             out = call(*(Far(x.detach().clone()) for x in inputs))
     except Exception as error:
-        ours = "device" in str(error) and not isinstance(error, NotImplementedError)
-        return Misplaced("moved" if far_away.moved else "built", error) if ours else None
+        if is_waiting(error):
+            raise
+        return Misplaced("moved" if far_away.moved else "built", error) if "device" in str(error) else None
     here = [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.device != FAR]
     return Misplaced("moved" if far_away.moved else "returned", None) if here else None
 

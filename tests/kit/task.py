@@ -1,7 +1,6 @@
 """A TODO under test: making its class, calling it, and saying what is wrong, with the known mistake where it is one."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -75,8 +74,8 @@ class Task:
         except Exception as error:
             if isinstance(error, Wrong) or is_waiting(error):
                 raise
-            message = explain(error) or in_short(error)
-            raise self.wrong(f"{what} failed.\n{message}") from error
+            said = explain(error) or in_short(error)
+            raise self.wrong(f"{what} failed.\n{said}", cause=said) from error
 
     def applied(self, module: Any) -> Any:
         return module if self.method in ("__init__", "forward") else getattr(module, self.method)
@@ -86,10 +85,10 @@ class Task:
 
     # ---- what is wrong with it
 
-    def wrong(self, message: str) -> Wrong:
+    def wrong(self, message: str, cause: str | None = None) -> Wrong:
         """The error to raise: the message, and the name of the known mistake whose outcome this is, if it is one."""
         known = named(self.todo, self.cls)
-        return Wrong(f"{message}\n\n{known}" if known else message)
+        return Wrong(f"{message}\n\n{known}" if known else message, known or cause)
 
     def expect(
         self, got: Any, want: Tensor, what: str, dims: str | None = None, rtol: float = 1e-4, atol: float = 1e-5
@@ -195,8 +194,7 @@ class Task:
 
     def expect_on_device(self, module: Any, x: Tensor, *more: Any) -> None:
         """On a GPU it would work as on the CPU: nothing is built or left on a device other than that of the input."""
-        call = self.applied(to_far(deepcopy(module)))
-        self.run(module, x.clone(), *more)
+        call = self.applied(to_far(module))
         failed = misplaced(lambda x: call(x, *more), x)
         if failed:
             place = place_of_error(failed.error) if failed.error else ""
