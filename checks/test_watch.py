@@ -179,7 +179,11 @@ def test_it_leaves_terminal_processes_and_lock_as_they_were(learner: Learner, wa
 
 
 def descendants(pid: int) -> list[str]:
-    return [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text("utf-8").split()]
+    return [
+        child
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text(encoding="utf-8").split()
+    ]
 
 
 def assert_gone(processes: list[str]) -> None:

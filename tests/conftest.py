@@ -26,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("default"))
 
 
+@pytest.fixture
+def picture(request: pytest.FixtureRequest) -> Path | None:
+    """Where a comparison is drawn if somebody looks on (-s), as in runs/tests/5-attention_beats_the_average.png."""
+    if request.config.getoption("capture") != "no":
+        return None
+    stage, name = request.path.stem.removeprefix("test_"), request.node.name.removeprefix("test_")
+    return request.config.rootpath / "runs" / "tests" / f"{stage}-{name}.png"
+
+
 class Message:
     """A failure that is only its text."""
 

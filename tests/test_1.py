@@ -1,5 +1,6 @@
 """Stage 1: the bigram model. Your file: gpt/gpt_v1.py (TODO 1). Chapter: book/en/01-bigram.md"""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.experiments.stage_1 import BIGRAM_COUNTS
 from tests.kit import Task, random, show, table, tokens
+from tests.kit.experiment import prove
 from tests.kit.seeds import seed
 
 GPT = Task("1", call="model.generate(prompt of {})", dims="B T", given="block_size token_embedding_table")
@@ -149,6 +152,16 @@ def test_generate_works_on_the_device_of_its_prompt():
     model, prompt = random_model(), tokens(2, 3, 6)
     generate(model, prompt, 3)
     GPT.expect_on_device(model, prompt, 3)
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_the_trained_table_is_the_bigram_counts(picture: Path | None):
+    """Count how often each token follows each other one, and divide: training finds the same table, by small steps. Its
+    loss comes down to the entropy of the text, given the last token, and no bigram model gets below that."""
+    prove(BIGRAM_COUNTS, picture)
 
 
 # ---- what they share
