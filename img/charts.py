@@ -141,7 +141,7 @@ def trained(stage: int, *options: tuple[str, Any]) -> tuple[Any, list[Step]]:
     overrides = {"train.seconds": None, "train.device": "cpu", **dict(options)}
     config = load_config(ROOT / "config.yaml", overrides=overrides)
     tokenizer, tokens = play()
-    training, validation = split(tokens, config.data.validation, config.model.block_size)
+    training, validation = split(tokens, config.data.validation)
     torch.manual_seed(config.train.seed)
     model = build_model(stage, tokenizer.vocab_size, config.model)
     initialize(model)

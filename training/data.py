@@ -11,7 +11,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -20,6 +20,9 @@ from torch import Tensor
 from .config import DataConfig
 from .errors import UserError
 from .tokenizer import BPETokenizer, CharTokenizer, Tokenizer
+
+
+Text = TypeVar("Text", str, Tensor)
 
 
 class Download(NamedTuple):
@@ -86,10 +89,10 @@ def read_text(path: Path, option: str = "--data") -> str:
     return text
 
 
-def split(text: str, validation: float) -> tuple[str, str]:
-    """The first part for training, the last `validation` share of the characters for validation.
+def split(text: Text, validation: float) -> tuple[Text, Text]:
+    """The first part for training, the last `validation` share for validation.
 
-    The text is split, not its tokens: so runs with different tokenizers validate on the same text.
+    Split the text and not its tokens, so that runs with different tokenizers validate on the same part of it.
     """
     n_train = int(len(text) * (1 - validation))
     return text[:n_train], text[n_train:]
