@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--solutions", action="store_true", help="test the finished code in solutions/gpt/")
+    parser.addini(
+        "time_limit", "seconds after which one exact stage test is stopped; comparisons have 20 times", default="30"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,6 +22,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from jaxtyping import install_import_hook
 
         install_import_hook("gpt", "beartype.beartype")  # a shape that is not as its signature says is an error
+    else:
+        from course.recording import Recorder
+
+        config.pluginmanager.register(Recorder())
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -3,17 +3,22 @@
 python main.py --solutions                 train the finished GPT on input.txt
 python main.py                             train the GPT that you have written so far
 python main.py --write RUN --prompt "O "   write with a GPT trained before
+python main.py --resume RUN                go on with a training that was stopped
+torchrun --nproc_per_node 2 main.py        train with several processes or GPUs
 """
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from course.stages import ROOT, STAGES, stage_to_train
-from training.config import Config, add_config_arguments, load_config, make_config, nearest
+from course.stages import ROOT, STAGES, stage_to_train, use_package
+from training.config import Config, add_config_arguments, load_config, nearest
 from training.console import Parser, exit_code
 from training.errors import UserError
+
+if TYPE_CHECKING:
+    from training.distributed import World
 
 
 def main(argv: list[str]) -> int:
@@ -25,49 +30,66 @@ def train_or_write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 
 def train(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
-    config = load_config(args.config, args.preset, overrides)
-    stage = stage_to_train(use_package(args.solutions), args.stage)
+    from training.distributed import joined
 
+    with joined() as world:
+        return train_together(world, args, overrides)
+
+
+def train_together(world: "World", args: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Train; among several processes, the one of rank 0 writes and speaks for all."""
     import torch
 
     from course.models import build_model
-    from training.data import find_text, learn_tokenizer, read_text, split, to_tokens
+    from training.data import prepare
     from training.device import choose_device
     from training.initialization import initialize
     from training.report import Report, Run
     from training.trainer import Trainer
 
-    text = read_text(find_text(config.data.path))
-    training_text, validation_text = split(text, config.data.validation)
-    tokenizer = learn_tokenizer(config.data, text)
-    if config.sample.prompt == "\n" and "\n" not in text:
-        config = make_config(config.model_dump(), {"sample.prompt": text[0]})  # a text of one line has no line break
-    tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
-    training = to_tokens(training_text, tokenizer, config.model.block_size, "training")
-    validation = to_tokens(validation_text, tokenizer, config.model.block_size, "validation")
-    bytes_per_token = len(tokenizer.decode_bytes(validation[1:].tolist())) / (len(validation) - 1)
-    print(f"text:   {config.data.path}, {len(text):,} characters; ", end="")
-    print(f"{tokenizer.vocab_size:,} distinct tokens ({config.data.tokenizer}), {bytes_per_token:.2f} bytes each")
+    say = print if world.speaks else lambda *_: None
+    folder = args.resume or world.agreed(Run.of_restarted_job(args.runs))
+    run = Run.load(folder, overrides) if folder else None
+    config = run.config if run else load_config(args.config, args.preset, overrides)
+    about = run.about if run else {"stage": args.stage, "solutions": args.solutions}
+    stage = stage_to_train(use_package(about["solutions"]), about["stage"])
+
+    config, data = prepare(config, run.tokenizer if run else None)
+    vocab_size, block_size = data.tokenizer.vocab_size, config.model.block_size
+    say(f"text:   {config.data.path}, {data.description}")
 
     torch.manual_seed(config.train.seed)
     device = choose_device(config.train.device)
-    model = build_model(stage, tokenizer.vocab_size, config.model).to(device)
+    model = build_model(stage, vocab_size, config.model).to(device)
     initialize(model)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"model:  stage {stage} ({STAGES[stage - 1].title}), {parameters:,} parameters")
+    say(f"model:  stage {stage} ({STAGES[stage - 1].title}), {parameters:,} parameters")
 
-    trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
-    print(f"train:  on {device.type}, {trainer.summary}")
-    run = Run.create(args.runs, args.name, config, tokenizer, {"stage": stage, "solutions": args.solutions})
-    with Report(run, model, bytes_per_token) as report:
-        last = trainer.fit(report.step, report.evaluation)
+    trainer = Trainer(model, data.training, data.validation, config.train, block_size, vocab_size, world)
+    if run:
+        for line in run.go_on(trainer, data.sha256, args.accept_changes, cut=world.speaks):
+            say(line)
+    say(f"train:  on {device.type}, {trainer.summary}")
+    if not world.speaks:
+        trainer.fit()
+        return 0
+    if not run:
+        about = {**about, "stage": stage, "text": data.sha256}
+        run = Run.create(args.runs, args.name, config, data.tokenizer, about)
+    with Report(run, model, data.bytes_per_token) as report:
+        last = trainer.fit(report.step, report.evaluation, report.checkpoint)
         report.finish()
-    if trainer.interrupted:
-        print("Stopped by Ctrl-C; what was learned so far is kept.")
+
+    place = run.folder.as_posix()
+    if trainer.stop.asked:
+        print(f"Stopped by {trainer.stop.name}; what was learned so far is kept. To go on:")
+        print(f"python main.py --resume {place}\n")
     print(report.summary(last))
-    print(f"{run.folder.as_posix()} has the loss curve, samples and weights; to write more:")
-    print(f'python main.py --write {run.folder.as_posix()} --prompt "..."\n')
-    write_out(model, tokenizer, config)
+    if trainer.stop.exit_code:
+        return trainer.stop.exit_code
+    print(f"{place} has the loss curve, samples and weights; to write more:")
+    print(f'python main.py --write {place} --prompt "..."\n')
+    write_out(model, data.tokenizer, config)
     return 0
 
 
@@ -76,13 +98,10 @@ def write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     run = Run.load(args.write, overrides)
 
-    from course.models import build_model
+    from course.models import load_model
     from training.device import choose_device
 
-    stage_to_train(use_package(run.about["solutions"]), run.about["stage"])
-    model = build_model(run.about["stage"], run.tokenizer.vocab_size, run.config.model)
-    run.load_weights(model)
-    write_out(model.to(choose_device(run.config.train.device)).eval(), run.tokenizer, run.config)
+    write_out(load_model(run).to(choose_device(run.config.train.device)), run.tokenizer, run.config)
     return 0
 
 
@@ -96,13 +115,6 @@ def write_out(model: Any, tokenizer: Any, config: Config) -> None:
     print()
 
 
-def use_package(solutions: bool) -> Path:
-    """Let `import gpt` find the finished package, or the learner's; returns its folder."""
-    folder = ROOT / "solutions" if solutions else ROOT
-    sys.path.insert(0, str(folder))
-    return folder / "gpt"
-
-
 def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The options, and among them the overrides of config.yaml: {"train.learning_rate": "3e-3"}."""
     parser = Parser("main.py", __doc__)
@@ -114,6 +126,8 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     add("--name", default="gpt", help="the end of the run folder's name")
     add("--runs", type=Path, default=ROOT / "runs", metavar="DIR", help="where run folders are made")
     add("--config", type=Path, default=ROOT / "config.yaml", metavar="FILE", help="instead of config.yaml")
+    add("--resume", type=Path, metavar="RUN", help="go on with this run folder's training")
+    add("--accept-changes", action="store_true", help="with --resume: go on although the settings or the text changed")
     add("--write", type=Path, metavar="RUN", help="do not train: write with the model of this run folder")
     add("--prompt", help="the text to go on from; short for --sample.prompt")
     add_config_arguments(parser)

@@ -13,6 +13,7 @@ import pytest
 import tests.mistakes
 from course.stages import STAGES
 from tests.kit.failing import explain
+from tests.kit.loading import fresh_torch
 from tests.mistakes import PLACES, Mistake, Outcome, outcomes
 
 
@@ -42,7 +43,7 @@ def known_outcomes(todo: str) -> dict[Mistake, Outcome]:
 
 @lru_cache
 def cases(stage: int) -> list[tuple[str, Any, dict[str, Any]]]:
-    """Every test of a stage, but its comparisons, with each combination of its parameters: name, function, arguments."""
+    """Name, function and arguments of the tests of a stage, for each combination of parameters; no comparisons."""
     return list(_cases(importlib.import_module(f"tests.test_{stage}")))
 
 
@@ -70,10 +71,16 @@ def failures(todo: str, stand_in: type, monkeypatch: pytest.MonkeyPatch) -> dict
     known = known_outcomes(todo)
     monkeypatch.setattr(tests.mistakes, "outcomes", lambda _, cls: known)
     monkeypatch.setattr(importlib.import_module(f"gpt.{module_name}"), class_name, stand_in)
+    return failures_of(stage_of(todo))
+
+
+def failures_of(stage: int) -> dict[str, str]:
+    """The tests of a stage that fail as things are, and their messages."""
     failed = {}
-    for name, function, arguments in cases(stage_of(todo)):
+    for name, function, arguments in cases(stage):
         try:
-            function(**arguments)
+            with fresh_torch(threads=1):
+                function(**arguments)
         except pytest.skip.Exception:
             raise
         except BaseException as error:

@@ -102,7 +102,7 @@ def commands(shown: Page) -> list[str]:
 
 
 def what_is_wrong_with(command: str) -> str | None:
-    program, *rest = shlex.split(command)
+    program, *rest = shlex.split(re.sub(r"\bN\b|(?<=_)N(?=\.)", "1", command))  # "tests/test_N.py": any stage's
     if program == "pytest" or rest[:2] == ["-m", "pytest"]:
         return wrong_for_pytest([word for word in rest if word not in ("-m", "pytest")])
     if program == "pip" or rest[:2] == ["-m", "pip"]:

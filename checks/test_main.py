@@ -35,7 +35,7 @@ def test_a_run_trains_writes_and_leaves_its_folder(run_main: Main, play: Path, t
     folder = only_run(tmp_path)
     assert folder.name.endswith("-forge")
     assert sorted(p.name for p in folder.iterdir()) == [
-        "config.yaml", "loss.png", "metrics.jsonl", "model.safetensors", "samples.txt", "tokenizer.json",
+        "checkpoints", "config.yaml", "loss.png", "metrics.jsonl", "model.safetensors", "samples.txt", "tokenizer.json",
     ]  # fmt: skip
     assert folder.joinpath("samples.txt").read_text(encoding="utf-8").count("--- iteration") == 2
 
@@ -210,7 +210,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_was_learned(run_main: Main, play: Pa
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "Ctrl-C" in out
+    assert "Stopped by SIGINT" in out
     assert "Traceback" not in err
     written = run_main("--write", str(only_run(tmp_path)), "--prompt", "The", "--sample.length", "10", quick=False)
     assert written.returncode == 0, written.stderr

@@ -2,12 +2,16 @@
 
 import importlib
 import inspect
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from training.config import ModelConfig
 
-from .stages import STAGES
+from .stages import STAGES, stage_to_train, use_package
+
+if TYPE_CHECKING:
+    from training.report import Run
 
 
 def build_model(stage: int, vocab_size: int, config: ModelConfig) -> nn.Module:
@@ -28,3 +32,14 @@ def build_model(stage: int, vocab_size: int, config: ModelConfig) -> nn.Module:
         return make(gpt, contextualizer=make(head))
     blocks = (make(block, head=make(head)) for _ in range(config.n_layers))
     return make(gpt, contextualizer=nn.Sequential(*blocks))
+
+
+def load_model(run: "Run") -> nn.Module:
+    """The trained model of a run, in evaluation mode, built from the package that it was trained with.
+
+    Raises UserError where the code or the weights are not there any more.
+    """
+    stage = stage_to_train(use_package(run.about["solutions"]), run.about["stage"])
+    model = build_model(stage, run.tokenizer.vocab_size, run.config.model)
+    run.load_weights(model)
+    return model.eval()

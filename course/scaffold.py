@@ -38,7 +38,7 @@ def scaffold_text(source: str, name: str = "<text>") -> str:
             if '"' in begin["task"] or "\\" in begin["task"]:
                 raise ScaffoldError(f"{where}: a TODO's text may hold neither a double quote nor a backslash")
             region = begin
-            out += [line, f'{begin["indent"]}raise NotImplementedError("TODO {begin["number"]}: {begin["task"]}")\n']
+            out += [line, waiting_line(begin)]
         elif end:
             if not region or end["number"] != region["number"] or end["indent"] != region["indent"]:
                 raise ScaffoldError(f"{where}: END TODO {end['number']} closes no region that is open here")
@@ -51,6 +51,11 @@ def scaffold_text(source: str, name: str = "<text>") -> str:
     if region:
         raise ScaffoldError(f"{name}: TODO {region['number']} is not closed")
     return "".join(out)
+
+
+def waiting_line(begin: re.Match[str]) -> str:
+    """What stands in gpt/ in the place of the code."""
+    return f'{begin["indent"]}raise NotImplementedError("TODO {begin["number"]}: {begin["task"]}")\n'
 
 
 def scaffold(root: Path = ROOT) -> dict[Path, str]:

@@ -138,23 +138,25 @@ def mask_softmax() -> None:
 @cache
 def trained(stage: int, *options: tuple[str, Any]) -> tuple[Any, list[Step]]:
     """The model that the course has at a stage, trained for a fixed number of steps, and the steps on the way."""
-    overrides = {"train.seconds": None, "train.device": "cpu", **dict(options)}
+    overrides = {"train.seconds": None, "train.device": "cpu", "train.precision": "float32", **dict(options)}
     config = load_config(ROOT / "config.yaml", overrides=overrides)
-    tokenizer, tokens = play()
-    training, validation = split(tokens, config.data.validation)
+    tokenizer, _ = play()
+    parts = split(read_text(ROOT / config.data.path), config.data.validation)
+    training, validation = (torch.tensor(tokenizer.encode(part)) for part in parts)
     torch.manual_seed(config.train.seed)
     model = build_model(stage, tokenizer.vocab_size, config.model)
     initialize(model)
     steps: list[Step] = []
-    torch.set_flush_denormal(True)
     trainer = Trainer(model, training, validation, config.train, config.model.block_size, tokenizer.vocab_size)
     trainer.fit(steps.append, steps.append)
+    if trainer.stop.asked:
+        raise SystemExit("stopped before the training was over: nothing is drawn")
     return model, steps
 
 
 BRIEFLY = (
     ("model.embed_size", 64), ("model.block_size", 48), ("train.batch_size", 16), ("train.learning_rate", 3e-3),
-    ("train.iterations", 2000), ("train.evaluations", 1), ("train.precision", "float32"), ("train.optimizer", "adamw"),
+    ("train.iterations", 2000), ("train.evaluations", 1), ("train.optimizer", "adamw"),
 )  # fmt: skip
 
 
@@ -223,13 +225,15 @@ def positional_encodings() -> None:
     colors(page, image, 334, 76, 10, 268, [-1, 0, 1])
     for place, column in enumerate((0, 4, 8, 12)):
         axes = panel(page, 440, 76 + 69 * place, 226, 56, ylim=(-1.2, 1.2), xlim=(0, 63))
-        axes.plot(table[:, column], color=BLUE, label="sine")
-        axes.plot(table[:, column + 1], color=RED, label="cosine")
+        axes.plot(table[:, column], color=BLUE)
+        axes.plot(table[:, column + 1], color=RED)
         axes.set_yticks([])
         axes.set_xticks([0, 16, 32, 48, 63], ["0", "16", "32", "48", "63"] if place == 3 else [""] * 5)
         axes.set_ylabel(f"{column}, {column + 1}", rotation=0, ha="right", va="center")
     axes.set_xlabel("position")
-    words(page, 553, 62, "columns in pairs: sine and cosine", 13)
+    words(page, 440, 62, "columns in pairs:", ha="left")
+    words(page, 570, 62, "sine", color=BLUE, ha="left")
+    words(page, 616, 62, "cosine", color=RED, ha="left")
     save(page, "positional-encodings")
 
 
@@ -291,8 +295,8 @@ def dropout() -> None:
 
 @figure("loss-curve")
 def loss_curve() -> None:
-    page = card(380, "Loss of the finished GPT", "1,000 steps of python main.py --solutions")
-    _, steps = trained(10, ("train.iterations", 1000))
+    page = card(380, "Loss of the finished GPT", "500 steps of python main.py --solutions")
+    _, steps = trained(10, ("train.iterations", 500))
     axes = panel(page, 76, 76, 500, 246, xlabel="steps", ylabel="loss (nats a character)")
     axes.plot([s.iteration for s in steps], [s.loss for s in steps], color=tint(BLUE, 0.5), linewidth=1)
     seen = [(s.iteration, s.validation_loss) for s in steps if s.validation_loss is not None]

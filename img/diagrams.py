@@ -61,7 +61,7 @@ def gpt(version: int, adds: str, notes: dict[str, str], new: set[str]) -> None:
             continue
         half = 12 if name == "+" else 18
         arrow(page, (x, top), (x, y - half))
-        shape(page, x + 10, min(top + 22, (top + y - half) / 2), dims)
+        shape(page, x + 10, top + 13, dims)
         dims, top = "(B, T, V)" if version == 1 or name == "lm_head" else "(B, T, C)", y + half
         if name == "+":
             table = "pos_table" if version == 3 else "pos_embedding_table"
@@ -74,7 +74,7 @@ def gpt(version: int, adds: str, notes: dict[str, str], new: set[str]) -> None:
             box(page, x, y, name, kinds.get(name, "embedding"), 190, 36, name in new)
             words(page, 330, y, notes[name], 13, INK if name in new else GREY, ha="left")
     arrow(page, (x, top), (x, 428))
-    shape(page, x + 10, min(top + 22, (top + 428) / 2), dims)
+    shape(page, x + 10, top + 13, dims)
     save(page, f"GPTVer{version}", svg=True)
 
 

@@ -20,11 +20,11 @@ WIDTH = 700
 PAPER, INK, GREY, FRAME = "#fdfcf9", "#26262b", "#68676e", "#d5d2ca"
 
 # Paul Tol's "bright" scheme, which colour-blind readers can tell apart (https://personal.sron.nl/~pault/)
-BLUE, RED, GREEN, YELLOW, CYAN, PURPLE = "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"
-OCHRE = "#8f7f10"  # yellow for lines and words
+BLUE, RED, GREEN, YELLOW, PURPLE = "#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377"
+CYAN, OCHRE = "#2a9dbf", "#8f7f10"  # darker than Tol's cyan and yellow, for lines and words
 KIND = {
     "embedding": BLUE, "attention": RED, "feed-forward": GREEN, "norm": YELLOW, "dropout": PURPLE,
-    "residual": "#2a9dbf", "linear": "#8a8a92",
+    "residual": CYAN, "linear": "#8a8a92",
 }  # fmt: skip
 
 SHARES = LinearSegmentedColormap.from_list("shares", ["#fdfcf9", "#bcd0e4", "#4477aa", "#16324f"])  # from 0 to 1
@@ -60,9 +60,8 @@ def card(height: float, title: str, adds: str = "") -> Axes:
     figure.patch.set_alpha(0)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
     axes.axis("off")
-    style: Any = "round,pad=0,rounding_size=12"
-    ground = FancyBboxPatch((1, 1), WIDTH - 2, height - 2, style, facecolor=PAPER, edgecolor=FRAME, linewidth=0.9)
-    axes.add_patch(ground)
+    look: dict[str, Any] = {"facecolor": PAPER, "edgecolor": FRAME, "linewidth": 0.9}
+    rounded(axes, WIDTH / 2, height / 2, WIDTH - 2, height - 2, radius=12, **look)
     words(axes, 26, 34, title, 19, weight="bold", ha="left")
     words(axes, WIDTH - 26, 35, adds, 14, GREY, ha="right")
     return axes
@@ -91,24 +90,23 @@ def shape(axes: Axes, x: float, y: float, dims: str) -> None:
     code(axes, x, y, dims, 11.5, GREY, ha="left")
 
 
+def rounded(axes: Axes, x: float, y: float, width: float, height: float, radius: float = 7, **look: Any) -> None:
+    """A rectangle with round corners, centred at (x, y)."""
+    style: Any = f"round,pad=0,rounding_size={radius}"
+    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, style, **look))
+
+
 def box(axes: Axes, x: float, y: float, label: str, kind: str, width: float = 120, height: float = 36, new=True):
     """A layer, centred at (x, y): strong colours where it is new, pale ones where the reader knows it already."""
     color = KIND[kind]
     fill, edge = (tint(color, 0.32), color) if new else (tint(color, 0.1), tint(color, 0.5))
-    style: Any = "round,pad=0,rounding_size=7"
-    corner = x - width / 2, y - height / 2
-    patch = FancyBboxPatch(corner, width, height, style, facecolor=fill, edgecolor=edge, linewidth=1.7 if new else 1)
-    axes.add_patch(patch)
+    rounded(axes, x, y, width, height, facecolor=fill, edgecolor=edge, linewidth=1.7 if new else 1)
     words(axes, x, y - 1, label, weight="bold" if new else "normal", color=INK if new else GREY)
 
 
 def gap(axes: Axes, x: float, y: float, width: float, height: float = 36) -> None:
     """The place of a layer that a later version has."""
-    style: Any = "round,pad=0,rounding_size=7"
-    corner = x - width / 2, y - height / 2
-    axes.add_patch(
-        FancyBboxPatch(corner, width, height, style, facecolor="none", edgecolor=FRAME, linestyle=(0, (4, 3)))
-    )
+    rounded(axes, x, y, width, height, facecolor="none", edgecolor=FRAME, linestyle=(0, (4, 3)))
 
 
 def area(axes: Axes, corners: Sequence[tuple[float, float]], kind: str, strength: float = 0.32) -> None:
@@ -182,9 +180,10 @@ def heat(
     return image
 
 
-def ticks(axes: Axes, columns: Sequence[str] = (), rows: Sequence[str] = (), size: float = 12.5, **style: Any) -> None:
-    axes.set_xticks(range(len(columns)), columns, fontsize=points(size), color=INK, **style)
-    axes.set_yticks(range(len(rows)), rows, fontsize=points(size), color=INK, **style)
+def ticks(axes: Axes, columns: Sequence[str] = (), rows: Sequence[str] = ()) -> None:
+    """A label at each column and row of a heat map; none without arguments."""
+    axes.set_xticks(range(len(columns)), columns, fontsize=points(12.5), color=INK)
+    axes.set_yticks(range(len(rows)), rows, fontsize=points(12.5), color=INK)
 
 
 def colors(sheet: Axes, image: Any, x: float, y: float, width: float, height: float, values: Sequence[float]) -> None:

@@ -4,6 +4,7 @@ Head, feed-forward layer and norms are stand-ins here, so that a mistake in anot
 """
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.experiments.stage_10 import DROPOUT_HELPS
 from tests.kit import Task, random, show, table
+from tests.kit.experiment import prove
 from tests.kit.standins import Function, PastMean, with_stand_ins
 
 X, HEAD, FFWD = 100.0, 3.0, 30.0  # of constant_block: x, what its head gives, what its feed-forward layer gives
@@ -46,19 +49,21 @@ def test_block_ver_4_output_is_always_the_same_in_eval_mode(p: float):
         BLOCK.expect_right(ours, 1 + random(2, 5, 6), f" in evaluation mode, where dropout is {p},")
 
 
-def test_block_ver_4_output_is_always_different_in_train_mode():
+@pytest.mark.parametrize(("p1", "p2"), [(0.5, 0.5), (0.5, 0.0), (0.0, 0.5)])
+def test_block_ver_4_output_is_always_different_in_train_mode(p1: float, p2: float):
     """Each call draws new masks; and train mode draws them again when eval mode is over.
 
-    Twice the same masks: 120 numbers at a rate of 0.5, so 1 in 2^120 for each of 45 pairs of calls.
+    Twice the same mask: 60 numbers at a rate of 0.5, so 1 in 2^60 for each of 45 pairs of calls.
     """
-    ours, x = block(), random(2, 5, 6)
+    ours, x = block(p1, p2), random(2, 5, 6)
     outputs = [BLOCK.result(ours, x.clone()) for _ in range(5)]
     BLOCK.result(ours.eval(), x.clone())
     ours.train()
     outputs += [BLOCK.result(ours, x.clone()) for _ in range(5)]
     for i, j in product(range(10), range(10)):
         if i < j and torch.equal(outputs[i], outputs[j]):
-            raise BLOCK.wrong(f"In train mode, call {i + 1} and call {j + 1} with the same x gave the same.")
+            rates = f"dropout1 has the rate {p1}, dropout2 {p2}. "
+            raise BLOCK.wrong(f"{rates}In train mode, call {i + 1} and call {j + 1} with the same x gave the same.")
     show("the first token's first features, in three calls:", table(torch.stack([o[0, 0] for o in outputs[:3]])))
 
 
@@ -147,6 +152,15 @@ def test_block_ver_4_works_in_the_precision_and_on_the_device_of_its_input():
     BLOCK.expect_precise(block().eval(), random(2, 5, 6))
     for training in (True, False):
         BLOCK.expect_on_device(block().train(training), random(2, 5, 6))
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_dropout_helps(picture: Path | None):
+    """1,000 characters, read again and again: the model that may not rely on any single number learns less by heart."""
+    prove(DROPOUT_HELPS, picture)
 
 
 # ---- what they share

@@ -5,13 +5,16 @@ The blocks are tested with stand-ins for head and feed-forward layer, so that a 
 another.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.experiments.stage_8 import FFN_HELPS, RESIDUAL_HELPS
 from tests.kit import Task, random, show, table
+from tests.kit.experiment import prove
 from tests.kit.standins import Function, PastMean, with_stand_ins
 
 
@@ -29,10 +32,10 @@ def with_residuals(block: Any, x: Tensor) -> Tensor:
     return torch.add(gathered, block.ffwd(gathered))
 
 
-FFWD = Task("8-1", call="FeedForward(...)(x of {})", given="net", right=formula)
+FFWD = Task("8-1", call="FeedForward(...)(x of {})", right=formula)
 VER_1 = Task("8-2", call="BlockVer1(head, embed_size)(x of {})", given="head ffwd", right=head_then_ffwd)
 VER_2 = Task("8-3", call="BlockVer2(head, embed_size)(x of {})", given="head ffwd", right=with_residuals)
-every_task = pytest.mark.parametrize("task", [FFWD, VER_1, VER_2], ids=lambda task: task.name)
+every_task = pytest.mark.parametrize("task", [FFWD, VER_1, VER_2], ids=repr)
 
 # ---- TODO 8-1: FeedForward
 
@@ -108,7 +111,7 @@ def test_ffn_gives_the_same_in_training_and_in_evaluation():
 
 def test_each_ffn_begins_with_weights_of_its_own():
     """Every block has a feed-forward layer of its own, and no two hidden numbers begin alike."""
-    one, other = make_ffwd(6), FFWD.attempt(lambda: FFWD.cls(6), "FeedForward(6)")
+    one, other = make_ffwd(6), make_ffwd(6, seed=None)
     W1, *_ = layers(one, 6)
     if {id(p) for p in one.parameters()} & {id(p) for p in other.parameters()}:
         raise FFWD.wrong("Two FeedForward(6), made one after the other, share their weights.")
@@ -206,6 +209,21 @@ def test_it_works_in_the_precision_and_on_the_device_of_its_input(task: Task):
     task.expect_on_device(any_layer(task), random(2, 5, 6))
 
 
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_ffn_helps(picture: Path | None):
+    """BlockVer2 against the same without its feed-forward layer: gathering alone, and gathering and thinking."""
+    prove(FFN_HELPS, picture)
+
+
+@pytest.mark.comparison
+def test_residual_conn_helps_when_network_is_deep(picture: Path | None):
+    """Four blocks with the two sums, and four without. Both have the same parameters."""
+    prove(RESIDUAL_HELPS, picture)
+
+
 # ---- what they share
 
 
@@ -221,8 +239,8 @@ def simple_block(task: Task, head: Any, ffwd: Any) -> Any:
     return with_stand_ins(task.make(Function(head), 1), 1, ffwd=Function(ffwd))
 
 
-def make_ffwd(embed_size: int) -> Any:
-    ffwd = FFWD.make(embed_size)
+def make_ffwd(embed_size: int, seed: int | None = 0) -> Any:
+    ffwd = FFWD.make(embed_size, seed=seed)
     if any(isinstance(p, nn.UninitializedParameter) for p in ffwd.parameters()):
         FFWD.run(ffwd, torch.zeros(1, 1, embed_size))
     return ffwd

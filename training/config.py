@@ -55,9 +55,8 @@ class TrainConfig(Section):
     iterations: int | None = Field(default=None, ge=1, description="budget in optimizer steps (none: no limit)")
     batch_size: int = Field(default=32, ge=1, le=65536, description="sequences in a batch")
     accumulate: int = Field(default=1, ge=1, le=1024, description="batches whose gradients are summed for one step")
-    optimizer: Literal["auto", "muon", "adamw"] = Field(
-        default="auto",
-        description="muon: Muon for hidden matrices, AdamW for the rest; auto: muon where bfloat16 is fast",
+    optimizer: Literal["muon", "adamw"] = Field(
+        default="muon", description="muon: Muon for the hidden matrices, AdamW for the rest; adamw: AdamW for all"
     )
     learning_rate: float = Field(default=1.5e-3, gt=0, le=1, description="AdamW's highest learning rate")
     muon_learning_rate: float = Field(default=0.05, gt=0, le=1, description="Muon's highest learning rate")
@@ -72,6 +71,12 @@ class TrainConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: cuda, else mps, else cpu")
     evaluations: int = Field(default=8, ge=1, le=1000, description="how often to validate and to write a sample")
+    checkpoint_seconds: float | None = Field(
+        default=60.0, gt=0, description="a checkpoint after so many seconds of training (none: not by the clock)"
+    )
+    checkpoint_iterations: int | None = Field(
+        default=None, ge=1, description="a checkpoint after so many steps (none: not by steps)"
+    )
     seed: int = Field(default=1, ge=0, description="of the weights, the batches and the samples")
 
     @model_validator(mode="after")

@@ -11,18 +11,15 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from .config import DataConfig
+from .config import Config, DataConfig, make_config
 from .errors import UserError
 from .tokenizer import BPETokenizer, CharTokenizer, Tokenizer
-
-
-Text = TypeVar("Text", str, Tensor)
 
 
 class Download(NamedTuple):
@@ -48,7 +45,7 @@ def find_text(name: str) -> Path:
 
 def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     """Fetch the file unless it is there, check its sha256, and put it in place whole or not at all."""
-    if target.exists() and _sha256(target.read_bytes()) == source.sha256:
+    if target.exists() and sha256(target.read_bytes()) == source.sha256:
         return target
     alternative = "train on the course's own text (--data input.txt) or on any UTF-8 file (--data PATH)"
     try:
@@ -57,7 +54,7 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{source.url} cannot be reached ({reason}); {alternative}") from None
-    if _sha256(content) != source.sha256:
+    if sha256(content) != source.sha256:
         raise UserError(f"{source.url} does not hold the expected text (its sha256 differs); {alternative}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
@@ -65,8 +62,8 @@ def download(source: Download, target: Path, timeout: float = 20.0) -> Path:
     return Path(part.name).replace(target)
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def sha256(content: bytes | str) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def read_text(path: Path, option: str = "--data") -> str:
@@ -89,10 +86,10 @@ def read_text(path: Path, option: str = "--data") -> str:
     return text
 
 
-def split(text: Text, validation: float) -> tuple[Text, Text]:
-    """The first part for training, the last `validation` share for validation.
+def split(text: str, validation: float) -> tuple[str, str]:
+    """The first part for training, the last `validation` share of the characters for validation.
 
-    Split the text and not its tokens, so that runs with different tokenizers validate on the same part of it.
+    The text is split, not its tokens: so runs with different tokenizers validate on the same text.
     """
     n_train = int(len(text) * (1 - validation))
     return text[:n_train], text[n_train:]
@@ -103,6 +100,36 @@ def learn_tokenizer(config: DataConfig, text: str) -> Tokenizer:
     if config.tokenizer == "char":
         return CharTokenizer.from_text(text)
     return BPETokenizer.from_text(split(text, config.validation)[0], config.vocab_size)
+
+
+class Data(NamedTuple):
+    """What a training needs of its text. sha256 is the text's."""
+
+    training: Int[Tensor, " N"]
+    validation: Int[Tensor, " M"]
+    tokenizer: Tokenizer
+    bytes_per_token: float
+    sha256: str
+    description: str
+
+
+def prepare(config: Config, tokenizer: Tokenizer | None = None) -> tuple[Config, Data]:
+    """Read, split and tokenize the text; with the tokenizer of an earlier run, or one that is learned here.
+
+    The config comes back with a prompt that the text can go on from: a text of one line has no line break.
+    """
+    text = read_text(find_text(config.data.path))
+    parts = split(text, config.data.validation)
+    tokenizer = tokenizer or learn_tokenizer(config.data, text)
+    if config.sample.prompt == "\n" and "\n" not in text:
+        config = make_config(config.model_dump(), {"sample.prompt": text[0]})
+    tokenizer.encode(config.sample.prompt)  # a character that the text lacks is better named now than after training
+    training = to_tokens(parts[0], tokenizer, config.model.block_size, "training")
+    validation = to_tokens(parts[1], tokenizer, config.model.block_size, "validation")
+    bytes_per_token = len(tokenizer.decode_bytes(validation[1:].tolist())) / (len(validation) - 1)
+    kind = f"{tokenizer.vocab_size:,} distinct tokens ({config.data.tokenizer}), {bytes_per_token:.2f} bytes each"
+    description = f"{len(text):,} characters; {kind}"
+    return config, Data(training, validation, tokenizer, bytes_per_token, sha256(text), description)
 
 
 def to_tokens(text: str, tokenizer: Tokenizer, block_size: int, part: str) -> Int[Tensor, " N"]:

@@ -6,19 +6,20 @@ import torch
 from torch import nn
 
 from .config import TrainConfig
+from .muon import Muon
 
-NEWTON_SCHULZ_STEPS = 3  # torch's 5 make the updates more nearly orthogonal, but cost more time than they save here
 
-
-def build_optimizers(model: nn.Module, config: TrainConfig, vocab_size: int, muon: bool) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest.
+def build_optimizers(
+    model: nn.Module, config: TrainConfig, vocab_size: int, dtype: torch.dtype = torch.float32
+) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon, computing in `dtype`, for the hidden matrices and AdamW for the rest.
 
     Hidden matrices are the weights of linear layers, but for the last one, which scores the vocabulary: Muon makes
     each update a nearly orthogonal matrix, which suits a map from features to features. Embeddings, biases and gains
     have no such meaning. Vectors get no weight decay.
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
     """
-    hidden = set(hidden_matrices(model, vocab_size)) if muon else set()
+    hidden = set(hidden_matrices(model, vocab_size)) if config.optimizer == "muon" else set()
     rest = [p for p in model.parameters() if p.requires_grad and p not in hidden]
     groups = [
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": config.weight_decay},
@@ -30,11 +31,7 @@ def build_optimizers(model: nn.Module, config: TrainConfig, vocab_size: int, muo
     ]
     if hidden:
         ordered = [p for p in model.parameters() if p in hidden]
-        optimizers.append(
-            torch.optim.Muon(
-                ordered, lr=config.muon_learning_rate, weight_decay=config.weight_decay, ns_steps=NEWTON_SCHULZ_STEPS
-            )
-        )
+        optimizers.append(Muon(ordered, lr=config.muon_learning_rate, weight_decay=config.weight_decay, dtype=dtype))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]

@@ -7,10 +7,14 @@ runs/2026-01-31-154502-shakespeare/
     samples.txt        what the model wrote at several moments of the training
     loss.png           the loss curve
     model.safetensors  the weights
+    checkpoints/       to go on from with --resume
 """
 
 import json
 import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +24,16 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
+from .checkpoint import Checkpoints, State, write_whole
 from .config import Config, make_config
+from .distributed import restarted_job
 from .errors import UserError
 from .sampling import write_text
 from .tokenizer import Tokenizer, load_tokenizer
-from .trainer import Step
+from .trainer import Step, Trainer
 
 
 class Run:
@@ -38,6 +44,7 @@ class Run:
         self.config = config
         self.tokenizer = tokenizer
         self.about = about
+        self.checkpoints = Checkpoints(folder)
 
     @classmethod
     def create(cls, root: Path, name: str, config: Config, tokenizer: Tokenizer, about: dict[str, Any]) -> "Run":
@@ -51,10 +58,49 @@ class Run:
             raise UserError(
                 f"the run folder '{folder}' cannot be made: {error.strerror}; name another place with --runs"
             ) from None
+        about = {**about, "job": restarted_job()[0]}
         settings = {"about": about, **config.model_dump()}
         _write(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         _write(folder / "tokenizer.json", tokenizer.to_json())
         return cls(folder, config, tokenizer, about)
+
+    @staticmethod
+    def of_restarted_job(root: Path) -> Path | None:
+        """Where torchrun has started this job again: the run folder that the job made, if it came to a checkpoint."""
+        job, again = restarted_job()
+        for path in sorted(root.glob("*/config.yaml"), reverse=True) if again else ():
+            with suppress(OSError, yaml.YAMLError, KeyError, TypeError):
+                if yaml.safe_load(path.read_text(encoding="utf-8"))["about"]["job"] == job:
+                    return path.parent if Checkpoints(path.parent).paths() else None
+        return None
+
+    def go_on(self, trainer: Trainer, text: str, accepted: bool, cut: bool) -> list[str]:
+        """Take up the training at the last whole checkpoint; `cut`: forget what was reported after it.
+
+        Returns what is to be said. Raises UserError where the settings or the text (its sha256) are not as they were
+        at the checkpoint, unless that was accepted.
+        """
+        state, complaints = self.checkpoints.load()
+        free = ("sample.", "train.device", "train.checkpoint_", "data.path")
+        now, then = _flat(self.config.model_dump()), _flat(state.facts.get("config", {}))
+        changed = [
+            f"{key} was {then.get(key)} and is {now.get(key)}"
+            for key in sorted(now.keys() | then.keys())
+            if now.get(key) != then.get(key) and not key.startswith(free)
+        ]
+        changed += ["the text is another"] if state.facts.get("text") != text else []
+        if changed and not accepted:
+            raise UserError(
+                f"since the checkpoint something changed: {'; '.join(changed)};"
+                " undo it, or add --accept-changes to go on all the same"
+            )
+        trainer.restore(state)
+        if cut:
+            self.cut(trainer.iteration)
+        return [
+            *(f"warning: {c}" for c in complaints),
+            f"resume: {self.folder.as_posix()} at step {trainer.iteration:,}",
+        ]
 
     @classmethod
     def load(cls, folder: Path, overrides: dict[str, Any] | None = None) -> "Run":
@@ -71,7 +117,31 @@ class Run:
         return cls(folder, config, tokenizer, about)
 
     def save_weights(self, model: nn.Module) -> None:
-        save_file({name: t.contiguous() for name, t in model.state_dict().items()}, self.folder / "model.safetensors")
+        """Raises UserError where they cannot be written."""
+        path = self.folder / "model.safetensors"
+        try:
+            write_whole(path, save({name: t.contiguous() for name, t in model.state_dict().items()}))
+        except OSError as error:
+            raise UserError(
+                f"the weights '{path}' cannot be written: {error.strerror}; make room, and go on from the last"
+                f" checkpoint with --resume {self.folder.as_posix()}"
+            ) from None
+
+    def cut(self, iteration: int) -> None:
+        """Forget what was reported after the iteration, before a training goes on from there."""
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            kept = []
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # the last line may be half a line
+                    kept += [f"{line}\n"] if json.loads(line)["iteration"] <= iteration else []
+            _write(path, "".join(kept))
+        path = self.folder / "samples.txt"
+        if path.exists():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            samples = re.split(r"^(?=--- iteration )", text, flags=re.MULTILINE)
+            ends = [re.match(r"--- iteration (\d+),", sample) for sample in samples]
+            _write(path, "".join(s for s, e in zip(samples, ends, strict=True) if e and int(e[1]) <= iteration))
 
     def load_weights(self, model: nn.Module) -> None:
         """Raises UserError if the weights are missing, damaged, or those of another model."""
@@ -133,6 +203,10 @@ def bits_per_byte(loss: float, bytes_per_token: float) -> float:
     return loss / math.log(2) / bytes_per_token
 
 
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()}
+
+
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
@@ -152,6 +226,7 @@ class Report:
         self.bar = Progress(*columns, console=self.console)
         self.task = self.bar.add_task("training", total=1.0, figures="")
         self.validation = ""
+        self.lost: set[str] = set()
 
     def __enter__(self) -> "Report":
         self.bar.start()
@@ -161,7 +236,7 @@ class Report:
         self.bar.stop()
 
     def step(self, step: Step) -> None:
-        self.run.log(step, self.bytes_per_token)
+        self._keep(lambda: self.run.log(step, self.bytes_per_token), "metrics.jsonl")
         if step.validation_loss is not None:
             self.validation = f" | validation {step.validation_loss:.3f}"
         figures = (
@@ -175,10 +250,25 @@ class Report:
         config, seed = self.run.config, self.run.config.train.seed
         pieces = write_text(self.model, self.run.tokenizer, config.model.block_size, config.sample, seed, length=200)
         sample = "".join(pieces)
-        self.run.add_sample(step, config.sample.prompt + sample)
+        self._keep(lambda: self.run.add_sample(step, config.sample.prompt + sample), "samples.txt")
         lines = sample.strip().splitlines()[:5]
         title = f"\n[{step.seconds:.0f} s, validation loss {step.validation_loss:.3f}]"
         self.console.print(title, *lines, sep="\n", markup=False, soft_wrap=True)
+
+    def checkpoint(self, state: State) -> None:
+        if all(t.isfinite().all() for t in state.tensors.values()):
+            facts = {**state.facts, "config": self.run.config.model_dump(), "text": self.run.about["text"]}
+            self._keep(lambda: self.run.checkpoints.save(State(state.tensors, facts)), "a checkpoint")
+
+    def _keep(self, write: Callable[[], object], what: str) -> None:
+        """A disk that is full for a while costs what could not be written, not the training. Said once for each."""
+        try:
+            write()
+        except OSError as error:
+            if what not in self.lost:
+                self.lost.add(what)
+                said = f"warning: {what} cannot be written ({error.strerror}); the training goes on"
+                self.console.print(said, markup=False, soft_wrap=True)
 
     def summary(self, step: Step) -> str:
         assert step.validation_loss is not None

@@ -2,25 +2,30 @@
 
 trainer = Trainer(model, train, validation, config.train, block_size=128, vocab_size=65)
 trainer.fit(on_step=bar.update, on_evaluation=report.evaluated)
+
+It has no random state: the batch and the dropout of a step come from seeds made of the run's seed and the iteration, so
+that a training that is resumed, or shared by several processes, does what it would have done.
 """
 
+import hashlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from .checkpoint import State
 from .config import TrainConfig
 from .data import sample_batch, windows
 from .device import bfloat16_is_faster
+from .distributed import World
 from .errors import UserError
 from .optimizers import build_optimizers, learning_rate_factor, set_learning_rate
+from .stopping import Stop
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,21 @@ class Step:
         return self.seconds * (1 - self.progress) / self.progress if self.progress else math.inf
 
 
-def ignore(step: Step) -> None:
+def ignore(_: Any) -> None:
     pass
 
 
+def seed_of(*parts: int) -> int:
+    """A seed for each combination of numbers, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
+
+
 class Trainer:
-    """Trains `model` on the device that its weights are on. After `fit`, the model is in evaluation mode."""
+    """Trains `model` on the device that its weights are on. After `fit`, the model is in evaluation mode.
+
+    world: the processes that train together; config.batch_size is the batch of all of them. Raises UserError if it
+    cannot be shared out evenly.
+    """
 
     def __init__(
         self,
@@ -58,24 +72,34 @@ class Trainer:
         config: TrainConfig,
         block_size: int,
         vocab_size: int,
+        world: World = World(),  # noqa: B008
     ):
+        if config.batch_size % world.size:
+            raise UserError(
+                f"train.batch_size = {config.batch_size} cannot be shared by {world.size} processes;"
+                f" {(config.batch_size // world.size + 1) * world.size} could be"
+            )
+        self.world = world
         self.model = model
         self.train = train
         self.validation = validation
         self.config = config
         self.block_size = block_size
+        self.vocab_size = vocab_size
         self.device = next(model.parameters()).device
-        self.bfloat16 = self._wanted(config.precision, "bfloat16")
-        self.muon = self._wanted(config.optimizer, "muon")
-        self.optimizers = build_optimizers(model, config, vocab_size, self.muon)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        choose = config.precision == "auto"
+        self._compute_in(world.agreed(bfloat16_is_faster(self.device)) if choose else config.precision == "bfloat16")
+        self.parallel = world.wrap(model)
+        self.generator = torch.Generator()
         self.iteration = 0
         self.seconds = 0.0
-        self.interrupted = False
+        self.loss = math.nan
+        self.stop = Stop()
 
-    def _wanted(self, choice: str, fast: str) -> bool:
-        """torch's Muon computes in bfloat16 whatever the model's precision, so both hang on the same measurement."""
-        return choice == fast or (choice == "auto" and bfloat16_is_faster(self.device))
+    def _compute_in(self, bfloat16: bool) -> None:
+        self.bfloat16 = bfloat16
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self.optimizers = build_optimizers(self.model, self.config, self.vocab_size, dtype)
 
     @property
     def summary(self) -> str:
@@ -84,7 +108,8 @@ class Trainer:
         budget += [f"{self.config.iterations:,} steps"] if self.config.iterations else []
         optimizer = "Muon and AdamW" if len(self.optimizers) == 2 else "AdamW"
         precision = "bfloat16" if self.bfloat16 else "float32"
-        return f"{precision}, {optimizer}, for {' or '.join(budget)}"
+        together = f", {self.world.size} processes" if self.world.size > 1 else ""
+        return f"{precision}, {optimizer}, for {' or '.join(budget)}{together}"
 
     @property
     def progress(self) -> float:
@@ -93,44 +118,62 @@ class Trainer:
         by_seconds = self.seconds / self.config.seconds if self.config.seconds else 0.0
         return min(1.0, max(by_iterations, by_seconds))
 
-    def fit(self, on_step: Callable[[Step], None] = ignore, on_evaluation: Callable[[Step], None] = ignore) -> Step:
-        """Train until the budget is spent or Ctrl-C is pressed; evaluate on the way and at the end.
+    def fit(
+        self,
+        on_step: Callable[[Step], None] = ignore,
+        on_evaluation: Callable[[Step], None] = ignore,
+        on_checkpoint: Callable[[State], None] = ignore,
+    ) -> Step:
+        """Train until the budget is spent or a signal asks for the end; evaluate on the way and at the end.
 
+        on_checkpoint gets the state at the intervals that the config asks for, after each evaluation and at the end.
         Raises UserError if the loss is not a number any more.
         """
-        evaluations, loss = 0, torch.tensor(math.nan)
-        with self._stop_on_ctrl_c():
+        evaluations = int(self.progress * self.config.evaluations)
+        losses: list[Tensor] = []  # since they were last looked at
+        saved_at = self.seconds, self.iteration
+        with self.stop.listening():
             self.model.train()
-            while self.progress < 1 and not self.interrupted:
+            while self.progress < 1 and not self.stop.asked:
                 start = time.perf_counter()
-                loss = self.step()
+                losses.append(self.step())
                 at_log = self.iteration % 10 == 0
-                if at_log and not math.isfinite(value := loss.item()):  # .item() waits for the device
-                    raise UserError(
-                        f"the loss is {value} at iteration {self.iteration}: training has diverged;"
-                        f" lower --train.learning_rate ({self.config.learning_rate:g})"
-                        f" or --train.muon_learning_rate ({self.config.muon_learning_rate:g})"
-                    )
-                self.seconds += time.perf_counter() - start
                 if at_log:
-                    on_step(self._where(loss))
+                    self._look_at(losses)  # waits for the device
+                self._agree(time.perf_counter() - start)
+                if at_log:
+                    on_step(self._where())
                 if self.progress < 1 and self.progress * self.config.evaluations >= evaluations + 1:
                     evaluations = int(self.progress * self.config.evaluations)
-                    on_evaluation(self._where(loss, self.evaluate(self.validation)))
-            last = self._where(loss, self.evaluate(self.validation))
+                    self._look_at(losses)
+                    here = self._where(self.evaluate(self.validation))
+                    on_evaluation(here)
+                    on_checkpoint(self.state(here.validation_loss))
+                    saved_at = self.seconds, self.iteration
+                elif self._checkpoint_is_due(*saved_at):
+                    self._look_at(losses)
+                    on_checkpoint(self.state())
+                    saved_at = self.seconds, self.iteration
+            self._look_at(losses)
+            last = self._where(self.evaluate(self.validation))
         on_evaluation(last)
+        on_checkpoint(self.state(last.validation_loss))
         self.model.eval()
         return last
 
     def step(self) -> Tensor:
-        """One optimizer step on `accumulate` batches; returns their mean loss, on the device."""
+        """One optimizer step on `accumulate` batches; returns the mean loss of this process's rows, on the device."""
         set_learning_rate(self.optimizers, learning_rate_factor(self.progress, self.config.warmup, self.config.decay))
+        rows = slice(self.world.rank, None, self.world.size)
+        torch.manual_seed(seed_of(self.config.seed, self.iteration, self.world.rank))  # of dropout
         total = torch.zeros((), device=self.device)
-        for _ in range(self.config.accumulate):
+        for part in range(self.config.accumulate):
+            self.generator.manual_seed(seed_of(self.config.seed, self.iteration, part, 0))
             x, y = sample_batch(self.train, self.config.batch_size, self.block_size, self.generator)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                _, loss = self.model(x.to(self.device), y.to(self.device))
-            (loss / self.config.accumulate).backward()
+            with self.world.averaging(self.parallel, part == self.config.accumulate - 1):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                    _, loss = self.parallel(x[rows].to(self.device), y[rows].to(self.device))
+                (loss / self.config.accumulate).backward()
             total += loss.detach() / self.config.accumulate
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         for optimizer in self.optimizers:
@@ -139,36 +182,80 @@ class Trainer:
         self.iteration += 1
         return total
 
+    def state(self, validation_loss: float | None = None) -> State:
+        """What a new Trainer with the same arguments needs to go on from here."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for i, optimizer in enumerate(self.optimizers):
+            for j, values in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{i}.{j}.{name}": value for name, value in values.items()}
+        facts = {"iteration": self.iteration, "seconds": self.seconds, "bfloat16": self.bfloat16}
+        return State(tensors, {**facts, "loss": self.loss, "validation_loss": validation_loss})
+
+    def restore(self, state: State) -> None:
+        """Raises UserError if the state is that of another model or optimizer."""
+        try:
+            self._compute_in(bool(state.facts["bfloat16"]))  # what was measured then, not what would be now
+            self.model.load_state_dict(_below(state.tensors, "model."))
+            for i, optimizer in enumerate(self.optimizers):
+                found: dict[int, dict[str, Tensor]] = {}
+                for name, tensor in _below(state.tensors, f"optimizer.{i}.").items():
+                    j, _, key = name.partition(".")
+                    found.setdefault(int(j), {})[key] = tensor
+                optimizer.load_state_dict({**optimizer.state_dict(), "state": found})
+            self.iteration = int(state.facts["iteration"])
+            self.seconds = float(state.facts["seconds"])
+            self.loss = float(state.facts["loss"])
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            why = " ".join(str(error).split()[:20])
+            raise UserError(f"the checkpoint is that of another model or training ({why})") from None
+
+    def _agree(self, seconds: float) -> None:
+        """Add the step's seconds, by rank 0's clock, and stop everywhere if a signal came anywhere."""
+        mine = [self.seconds + seconds if self.world.speaks else 0.0, float(self.stop.number)]
+        self.seconds, number = self.world.total(torch.tensor(mine, dtype=torch.float64)).tolist()
+        self.stop.ask(int(number))
+
+    def _checkpoint_is_due(self, seconds: float, iteration: int) -> bool:
+        by_seconds = self.config.checkpoint_seconds
+        by_iterations = self.config.checkpoint_iterations
+        return (by_seconds is not None and self.seconds - seconds >= by_seconds) or (
+            by_iterations is not None and self.iteration - iteration >= by_iterations
+        )
+
+    def _look_at(self, losses: list[Tensor]) -> None:
+        """Keep the last of the losses, the mean over all processes. Raises UserError if one of them is not finite."""
+        if not losses:
+            return
+        values = (self.world.total(torch.stack(losses)) / self.world.size).tolist()
+        for i, value in enumerate(values):
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the loss is {value} at iteration {self.iteration - len(values) + i + 1}: training has diverged;"
+                    f" lower --train.learning_rate ({self.config.learning_rate:g})"
+                    f" or --train.muon_learning_rate ({self.config.muon_learning_rate:g})"
+                )
+        self.loss = values[-1]
+        losses.clear()
+
     @torch.inference_mode()
     def evaluate(self, tokens: Int[Tensor, " N"]) -> float:
         """The exact mean loss over all of `tokens`, in float32 and evaluation mode."""
         was_training = self.model.training
         self.model.eval()
         total = torch.zeros((), device=self.device)
-        for x, y in windows(tokens, batch_size=max(1, 8192 // self.block_size), block_size=self.block_size):
-            _, loss = self.model(x.to(self.device), y.to(self.device))
-            total += loss * y.numel()
+        batches = windows(tokens, batch_size=max(1, 8192 // self.block_size), block_size=self.block_size)
+        for i, (x, y) in enumerate(batches):
+            if i % self.world.size == self.world.rank:
+                _, loss = self.model(x.to(self.device), y.to(self.device))
+                total += loss * y.numel()
         self.model.train(was_training)
-        return total.item() / (len(tokens) - 1)
+        return self.world.total(total).item() / (len(tokens) - 1)
 
-    def _where(self, loss: Tensor, validation_loss: float | None = None) -> Step:
+    def _where(self, validation_loss: float | None = None) -> Step:
         tokens = self.iteration * self.config.accumulate * self.config.batch_size * self.block_size
-        return Step(self.iteration, self.progress, self.seconds, tokens, loss.item(), validation_loss)
+        return Step(self.iteration, self.progress, self.seconds, tokens, self.loss, validation_loss)
 
-    @contextmanager
-    def _stop_on_ctrl_c(self) -> Iterator[None]:
-        """The first Ctrl-C ends the loop after the step in hand; the second one interrupts as usual."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def stop(number: int, frame: object) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, before)
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            with suppress(ValueError):
-                signal.signal(signal.SIGINT, before)
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

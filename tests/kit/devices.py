@@ -1,13 +1,14 @@
 """Another device, on a machine that has none: what a GPU would refuse is refused."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from .costs import LightMode
+from .failing import is_waiting
 
 FAR = torch.device("meta")  # in torch's own sense a device for shapes without numbers; here it stands for a GPU
 MAY_MIX = {"copy_", "_to_copy", "index", "index_put", "index_put_"}  # a GPU takes these from the CPU, too
@@ -26,7 +27,7 @@ class Far(Tensor):
         made.near = near
         return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # results keep the type that dispatch gives them
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # results keep the type that dispatch gives them
 
     def tolist(self) -> Any:
         return self.near.tolist()
@@ -44,8 +45,15 @@ class Far(Tensor):
 class FarAway(LightMode):
     """While it lasts, device="meta" makes tensors of the kind above, and no two devices go together."""
 
+    def __init__(self):
+        super().__init__()
+        self.moved = False  # whether a tensor has come from there to the CPU
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return dispatch(func, args, kwargs or {})
+        out = dispatch(func, args, kwargs or {})
+        if func is torch.ops.aten._to_copy.default and args[0].device == FAR and args[0].dim():
+            self.moved |= out.device != FAR
+        return out
 
 
 def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -80,28 +88,39 @@ def near(value: Any) -> Any:
 def to_far(module: nn.Module) -> nn.Module:
     """What module.to("cuda") does: its parameters and buffers go to the other device, and nothing else does."""
     for part in module.modules():
+        tensors: Any
         for tensors in (part._parameters, part._buffers):
             for name, tensor in tensors.items():
                 if tensor is not None:
-                    tensors[name] = Far(tensor.detach())
+                    tensors[name] = Far(tensor.detach())  # type: ignore[assignment]
     return module
 
 
-def misplaced(call: Callable[..., Any], *inputs: Tensor) -> Exception | str | None:
-    """How `call` fails for inputs on another device: the error, or a sentence. None where it works as on the CPU.
+class Misplaced(NamedTuple):
+    """kind: "built" on the CPU, "moved" to the CPU, or "returned" on the CPU. error: what it led to."""
+
+    kind: str
+    error: Exception | None
+
+
+def misplaced(call: Callable[..., Any], *inputs: Tensor) -> Misplaced | None:
+    """How `call` fails for inputs on another device, or None where it works as on the CPU.
 
     What fails for another reason is not told here: it is wrong, if it is, on the CPU as well.
     """
+    far_away = FarAway()
     try:
-        with torch.no_grad(), FarAway():
+        with torch.no_grad(), far_away:
             out = call(*(Far(x.detach().clone()) for x in inputs))
     except Exception as error:
-        return error if "device" in str(error) and not isinstance(error, NotImplementedError) else None
+        if is_waiting(error):
+            raise
+        return Misplaced("moved" if far_away.moved else "built", error) if "device" in str(error) else None
     here = [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.device != FAR]
-    return "What comes back is on the CPU, whatever device the input is on." if here else None
+    return Misplaced("moved" if far_away.moved else "returned", None) if here else None
 
 
 def placement(module: nn.Module, x: Tensor, method: str = "__call__") -> str:
-    """How it ends on another device, in a word: "fine", "comes back on the CPU", or the name of an error."""
+    """What goes wrong on another device, in a word."""
     failed = misplaced(getattr(to_far(module), method), x)
-    return "fine" if failed is None else "comes back on the CPU" if isinstance(failed, str) else type(failed).__name__
+    return failed.kind if failed else "nothing"

@@ -14,7 +14,14 @@ WIDTH = 79
 
 
 class Wrong(AssertionError):
-    """What the learner's code gave is not what was asked; the message says how."""
+    """What the learner's code gave is not what was asked; the message says how.
+
+    cause: what it comes from, where that is known. Tests that fail for the same cause need to say it only once.
+    """
+
+    def __init__(self, message: str, cause: str | None = None):
+        super().__init__(message)
+        self.cause = cause
 
 
 def explain(error: BaseException) -> str | None:
@@ -23,6 +30,8 @@ def explain(error: BaseException) -> str | None:
         return filled(str(error))
     if is_waiting(error):
         return waiting(error)
+    if isinstance(error, SyntaxError | ValueError) and "null bytes" in str(error):
+        return next((not_utf_8(file) for p in PACKAGES for file in p.glob("*.py") if b"\0" in file.read_bytes()), None)
     if isinstance(error, SyntaxError) and error.filename and is_theirs(error.filename):
         return syntax_error(error)
     return their_line(error)
@@ -47,16 +56,20 @@ def waiting(error: BaseException) -> str | None:
 
 
 def syntax_error(error: SyntaxError) -> str:
-    file = short(error.filename or "")
-    if re.search(r"codec can't decode|null byte|not UTF-8", str(error.msg)):
-        return (
-            f"{file} is not saved as UTF-8, and so Python cannot read it.\n"
-            "Save it again from your editor, with the encoding UTF-8 (not UTF-16, not that of an old Windows)."
-        )
-    line = (error.text or "").rstrip("\n").expandtabs()
-    pointer = " " * max(0, (error.offset or 1) - 1) + "^"
+    if re.search(r"codec can't decode|not UTF-8", str(error.msg)):
+        return not_utf_8(Path(error.filename or ""))
+    line = (error.text or "").strip()
+    indent = (error.text or "").find(line)
+    pointer = " " * min(max(0, (error.offset or 1) - 1 - indent), len(line)) + "^"
     kind = "" if type(error) is SyntaxError else f"{type(error).__name__}: "
-    return f"{file}, line {error.lineno}: {kind}{error.msg}\n\n    {line}\n    {pointer}"
+    return f"{short(error.filename or '')}, line {error.lineno}: {kind}{error.msg}\n\n    {line}\n    {pointer}"
+
+
+def not_utf_8(file: Path) -> str:
+    return (
+        f"{short(str(file))} is not saved as UTF-8, and so Python cannot read it.\n"
+        "Save it again from your editor, with the encoding UTF-8 (not UTF-16)."
+    )
 
 
 def their_line(error: BaseException) -> str | None:
@@ -64,17 +77,18 @@ def their_line(error: BaseException) -> str | None:
     frame = last_frame(error)
     if frame is None:
         return None
-    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
-    said = str(error).strip().splitlines()[:6]
-    name = type(error).__name__ + (": " if said else "")
+    source = textwrap.shorten(linecache.getline(frame.filename, frame.lineno or 0), WIDTH - 4, placeholder=" ...")
     advice = {
         "RecursionError": "A method calls itself, again and again.",
         "SystemExit": "This ends the whole program. Leave it to the caller: use return, or raise an error.",
     }.get(type(error).__name__, "")
-    what = textwrap.shorten(name + " ".join(said), 4 * WIDTH, placeholder=" ...")
-    return filled(
-        f"{short(frame.filename)}, line {frame.lineno}, in {frame.name}:\n\n    {source}\n\n{what}\n{advice}"
-    ).rstrip()
+    place = f"{short(frame.filename)}, line {frame.lineno}, in {frame.name}:"
+    return filled(f"{place}\n\n    {source}\n\n{in_short(error)}\n{advice}").rstrip()
+
+
+def in_short(error: BaseException) -> str:
+    """'ValueError: what it says', a few lines of it."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}".removesuffix(": "), 4 * WIDTH, placeholder=" ...")
 
 
 def last_frame(error: BaseException) -> traceback.FrameSummary | None:

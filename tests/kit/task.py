@@ -5,14 +5,16 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.mistakes import named, place_of
 
+from . import seeds
 from .comparing import another_kind, difference
 from .devices import misplaced, to_far
-from .failing import Wrong, explain, is_waiting, place_of_error
+from .failing import Wrong, explain, in_short, is_waiting, place_of_error
 from .loading import load
+from .seeds import random
 from .showing import by
 
 Right = Callable[[Any, Tensor], Tensor]
@@ -37,15 +39,19 @@ class Task:
         self.path, self.method, _ = place_of(todo)
         self.name = self.path.partition(".")[2]
 
+    def __repr__(self) -> str:
+        return self.name
+
     # ---- making it and calling it
 
     @property
     def cls(self) -> Any:
         return load(self.path, self.method)
 
-    def make(self, *args: Any, seed: int = 0, **kwargs: Any) -> Any:
-        """An object of the learner's class, with the same weights each time."""
-        torch.manual_seed(seed)
+    def make(self, *args: Any, seed: int | None = 0, **kwargs: Any) -> Any:
+        """An object of the learner's class, with the same weights each time (or, for seed=None, with others)."""
+        if seed is not None:
+            seeds.seed(seed)
         made = self.attempt(partial(self.cls, *args, **kwargs), f"{self.name}(...)")
         lost = next((name for name in self.given if not hasattr(made, name)), None)
         if lost:
@@ -70,8 +76,8 @@ class Task:
         except Exception as error:
             if isinstance(error, Wrong) or is_waiting(error):
                 raise
-            message = explain(error) or f"{type(error).__name__}: {error}"
-            raise self.wrong(f"{what} failed.\n{message}") from error
+            said = explain(error) or in_short(error)
+            raise self.wrong(f"{what} failed.\n{said}", cause=said) from error
 
     def applied(self, module: Any) -> Any:
         return module if self.method in ("__init__", "forward") else getattr(module, self.method)
@@ -81,10 +87,10 @@ class Task:
 
     # ---- what is wrong with it
 
-    def wrong(self, message: str) -> Wrong:
+    def wrong(self, message: str, cause: str | None = None) -> Wrong:
         """The error to raise: the message, and the name of the known mistake whose outcome this is, if it is one."""
         known = named(self.todo, self.cls)
-        return Wrong(f"{message}\n\n{known}" if known else message)
+        return Wrong(f"{message}\n\n{known}" if known else message, known or cause)
 
     def expect(
         self, got: Any, want: Tensor, what: str, dims: str | None = None, rtol: float = 1e-4, atol: float = 1e-5
@@ -177,30 +183,28 @@ class Task:
             self.expect(theirs, ours, f"the gradient of {name}", dims, rtol=1e-3, atol=1e-4)
 
     def expect_precise(self, module: Any, x: Tensor) -> None:
-        """In float64, it calculates in float64 from beginning to end."""
-        module = module.double() if isinstance(module, nn.Module) else module
-        x = x.double() if x.is_floating_point() else x
-        self.expect_right(module, x, " in float64", rtol=1e-9, atol=1e-9)
+        """In float64, it calculates in float64 from beginning to end: it notices a change of x in the ninth decimal."""
+        module = module.double()
+        if not x.is_floating_point():
+            self.expect_right(module, x, " in float64", rtol=1e-9, atol=1e-9)
+            return
+        x, change = x.double(), 1e-8 * random(*x.shape, seed=2).double()
+        self.expect_right(module, x, " in float64", rtol=1e-6, atol=1e-6)
+        got, want = (f(module, x + change).detach() - f(module, x).detach() for f in (self.result, self.right))
+        what = f"In float64, what changes in {self.says(x)} if x changes in the ninth decimal, times 1e8,"
+        self.expect(1e8 * got, 1e8 * want, what, rtol=1e-3, atol=1e-3)
 
     def expect_on_device(self, module: Any, x: Tensor, *more: Any) -> None:
         """On a GPU it would work as on the CPU: nothing is built or left on a device other than that of the input."""
-        self.run(module, x.clone(), *more)
         call = self.applied(to_far(module))
         failed = misplaced(lambda x: call(x, *more), x)
-        if isinstance(failed, str):
-            raise self.wrong(f"{failed} Give what you build the input's device: device=x.device.")
         if failed:
-            raise self.wrong(
-                f"On a GPU this would fail: a tensor is built on the CPU{place_of_error(failed)}, whatever device the"
-                " input is on. Give it the input's device: torch.ones(..., device=x.device)."
-            )
-
-
-def random(*sizes: int, seed: int = 0) -> Tensor:
-    """Random numbers, the same each time."""
-    return 2 * torch.randn(*sizes, generator=torch.Generator().manual_seed(seed))
-
-
-def tokens(B: int, T: int, vocab_size: int = 7, seed: int = 0) -> Tensor:
-    """Random tokens, the same each time."""
-    return torch.randint(vocab_size, (B, T), generator=torch.Generator().manual_seed(seed + 100 * B + T))
+            place = place_of_error(failed.error) if failed.error else ""
+            what = {
+                "built": f"a tensor is built on the CPU{place}, whatever device the input is on. Give it the input's"
+                " device: torch.ones(..., device=x.device).",
+                "moved": f"a tensor is moved to the CPU{place}. Leave it on the device of the input.",
+                "returned": "what comes back is built on the CPU, whatever device the input is on. Build it on that of"
+                " the input: torch.zeros_like(x), or torch.zeros(..., device=x.device).",
+            }
+            raise self.wrong(f"On a GPU this would fail: {what[failed.kind]}")

@@ -254,8 +254,9 @@ def matrix_always_float32_on_the_cpu(self, x):
 
 
 @mistake("3")
-def matrix_always_on_the_cpu(self, x):
-    """The matrix has the dtype of x, but not its device. Give it device=x.device, so that it works on a GPU, too."""
+def built_on_the_cpu(self, x):
+    """What x is multiplied with, or divided by, has the dtype of x, but not its device. Give it device=x.device, so
+    it works on a GPU, too."""
     weights = torch.ones(x.shape[1], x.shape[1], dtype=x.dtype).tril()
     return weights / weights.sum(dim=1, keepdim=True) @ x
 

@@ -276,9 +276,9 @@ def scores_always_float32_on_the_cpu(self, x):
 
 
 @mistake("4")
-def scores_always_on_the_cpu(self, x):
-    """The scores have the dtype of x, but not its device. Make them with device=x.device (and the mask, too), so that
-    it works on a GPU."""
+def built_on_the_cpu(self, x):
+    """The scores, or their mask, are built on the CPU, whatever device x is on. Make both with device=x.device, so that
+    it works on a GPU, too."""
     T = x.shape[1]
     scores = torch.zeros(T, T, dtype=x.dtype).masked_fill(torch.ones(T, T).tril() == 0, float("-inf"))
     return finish(self, x, F.softmax(scores, dim=-1))

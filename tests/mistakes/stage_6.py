@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.kit.devices import placement
+from tests.kit.seeds import seed
 
 from . import Outcome, mistake, observed, place
 
@@ -48,7 +49,7 @@ def observe_logits(cls: type) -> Outcome:
     class GPTVer3(cls):
         pos_encodings = staticmethod(right_encodings)
 
-    torch.manual_seed(6)
+    seed(6)
     model = GPTVer3(Past(6), 11, 8, 6)
     outcome: Outcome = {}
     for B, T in ((2, 5), (1, 8), (3, 1), (2, 8)):
@@ -506,8 +507,8 @@ def everything_without_gradients(self, indices):
 
 
 @mistake("6-2")
-def encodings_made_anew_on_the_cpu(self, indices):
-    """The encodings are computed again in each call, and always on the CPU; with the model on a GPU this fails. Use
-    self.pos_table, a buffer: it moves to the device with the model."""
+def built_on_the_cpu(self, indices):
+    """The encodings, or the numbers of the positions, are made anew in each call, on the CPU; with the model on a GPU
+    this fails. self.pos_table[:T] is all that is needed: a buffer moves to the device with the model."""
     x = self.token_embedding_table(indices)
     return finish(self, x + self.pos_encodings(x.shape[1], x.shape[2]))
