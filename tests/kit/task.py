@@ -76,8 +76,7 @@ class Task:
         except Exception as error:
             if isinstance(error, Wrong) or is_waiting(error):
                 raise
-            said = explain(error) or in_short(error)
-            raise self.wrong(f"{what} failed.\n{said}", cause=said) from error
+            raise self.wrong(f"{what} failed.\n{explain(error) or in_short(error)}") from error
 
     def applied(self, module: Any) -> Any:
         return module if self.method in ("__init__", "forward") else getattr(module, self.method)
@@ -87,10 +86,10 @@ class Task:
 
     # ---- what is wrong with it
 
-    def wrong(self, message: str, cause: str | None = None) -> Wrong:
+    def wrong(self, message: str) -> Wrong:
         """The error to raise: the message, and the name of the known mistake whose outcome this is, if it is one."""
         known = named(self.todo, self.cls)
-        return Wrong(f"{message}\n\n{known}" if known else message, known or cause)
+        return Wrong(f"{message}\n\n{known}" if known else message, self.todo)
 
     def expect(
         self, got: Any, want: Tensor, what: str, dims: str | None = None, rtol: float = 1e-4, atol: float = 1e-5
