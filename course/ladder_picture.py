@@ -99,8 +99,9 @@ def draw(ladder: Ladder, path: Path) -> None:
 
     paper, ink, soft, one, two = "#fbfaf7", "#23262b", "#626770", "#0f766e", "#b45328"
     rows = len(ladder.rungs)
-    korean = {"Noto Sans CJK KR", "NanumGothic", "Apple SD Gothic Neo", "Malgun Gothic"} & set(get_font_names())
-    with matplotlib.rc_context({"font.family": ["DejaVu Sans", *sorted(korean)]}):
+    korean = ("Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic")
+    there = [name for name in korean if name in get_font_names()][:1]
+    with matplotlib.rc_context({"font.family": ["DejaVu Sans", *there]}):
         height = 2.3 + 0.62 * rows
         figure = Figure(figsize=(12, height), dpi=150, facecolor=paper)
         said = words(ladder)
