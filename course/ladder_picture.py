@@ -95,18 +95,20 @@ def _axis(ladder: Ladder) -> str:
 def draw(ladder: Ladder, path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import get_font_names
 
     paper, ink, soft, one, two = "#fbfaf7", "#23262b", "#626770", "#0f766e", "#b45328"
     rows = len(ladder.rungs)
-    fonts = {"font.family": ["DejaVu Sans", "Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic"]}
-    with matplotlib.rc_context(fonts):
+    korean = ("Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic")
+    there = [name for name in korean if name in get_font_names()][:1]
+    with matplotlib.rc_context({"font.family": ["DejaVu Sans", *there]}):
         height = 2.3 + 0.62 * rows
         figure = Figure(figsize=(12, height), dpi=150, facecolor=paper)
         said = words(ladder)
         figure.text(0.03, 1 - 0.42 / height, said["title"], fontsize=19, fontweight="bold", color=ink, va="center")
         figure.text(0.03, 1 - 0.8 / height, said["lead"], fontsize=11, color=soft, va="center")
         bottom, top = 0.85 / height, 1 - 1.15 / height
-        plot = figure.add_axes((0.235, bottom, 0.33, top - bottom), facecolor="none")
+        plot = figure.add_axes((0.285, bottom, 0.30, top - bottom), facecolor="none")
         plot.set_xlim(ladder.bits_blindly, end_of_axis(ladder))
         plot.set_ylim(0.4, rows + 0.6)
         for place, rung in enumerate(ladder.rungs, 1):
