@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT / "solutions"), str(ROOT)]
 from tests.experiments import all_experiments  # noqa: E402
 from tests.kit.charts import aligned  # noqa: E402
 from tests.kit.costs import one_thread  # noqa: E402
-from tests.kit.experiment import Asked, Experiment  # noqa: E402
+from tests.kit.experiment import Arm, Asked, Experiment  # noqa: E402
 
 RAW = ROOT / "runs" / "calibration.jsonl"
 RESULT = ROOT / "benchmarks" / "calibration.json"
@@ -127,13 +127,15 @@ def settings(experiment: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    """What JSON can hold of it; None where there is nothing that a number or a name says."""
     if isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Arm):
+        return [value.name, value.gpt]
     if isinstance(value, tuple):
-        return [_plain(part) for part in value] if not callable(getattr(value, "contextualizer", None)) else value[:2]
-    if hasattr(value, "batch"):  # a task
-        return {"task": type(value).__name__} | settings(value)
-    return None
+        parts = [_plain(part) for part in value]
+        return None if None in parts else parts
+    return {"task": type(value).__name__} | settings(value) if hasattr(value, "batch") else None
 
 
 # ---- judging
@@ -267,9 +269,9 @@ def page(entries: dict[str, Any]) -> str:
     lines = [
         "# How sure the comparisons are",
         "",
-        "Made by `python benchmarks/calibrate.py`, which explains its model of chance; not edited by hand. *fails*: the",
-        "chance of a false failure with the finished code. *alike*: the same with the improvement taken out, where the",
-        "claim has to fail; *holds*: the chance that it holds all the same (a claim holds only if all its conditions do).",
+        "Made by `python benchmarks/calibrate.py`, which explains its model of chance; not edited by hand. *fails*:",
+        "the chance of a false failure with the finished code. *alike*: the same with the improvement taken out, where",
+        "the claim has to fail; *holds*: the chance that it holds all the same. (It holds only if all conditions do.)",
         f"The course allows itself less than {LIMIT:g} for either.",
         "",
         "| " + " | ".join(rows[0]) + " |",

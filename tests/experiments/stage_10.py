@@ -10,9 +10,16 @@ from tests.kit.loading import load
 CONTEXT, WIDTH = 16, 64
 
 
-def block(dropout: float) -> nn.Module:
-    head = load("multi_head_v2.MultiHeadVer2")(CONTEXT, WIDTH, 4)
-    return load("block_v4.BlockVer4")(head, WIDTH, dropout)
+def heads() -> nn.Module:
+    return load("multi_head_v2.MultiHeadVer2")(CONTEXT, WIDTH, 4)
+
+
+def without_dropout() -> nn.Module:
+    return load("block_v3.BlockVer3")(heads(), WIDTH)
+
+
+def with_dropout() -> nn.Module:
+    return load("block_v4.BlockVer4")(heads(), WIDTH, 0.5)
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,8 @@ DROPOUT_HELPS = Overfitting(
     claim="with little text, dropout makes the loss worse on what was read, and better on what was not",
     task=Text(training=1_000, context=CONTEXT, batch_size=16),
     width=WIDTH,
-    before=Arm("without dropout", "gpt_v4.GPTVer4", lambda: block(0.0)),
-    after=Arm("dropout 0.5", "gpt_v4.GPTVer4", lambda: block(0.5)),
+    before=Arm("BlockVer3, without dropout", "gpt_v4.GPTVer4", without_dropout),
+    after=Arm("BlockVer4, dropout 0.5", "gpt_v4.GPTVer4", with_dropout),
     steps=250,
     pairs=2,
     margin=0.25,
