@@ -214,7 +214,7 @@ def test_it_works_in_the_precision_and_on_the_device_of_its_input(task: Task):
 
 @pytest.mark.comparison
 def test_ffn_helps(picture: Path | None):
-    """The clock: 9 o'clock, and 5 hours later? A head can gather both numbers, but it takes more to turn back at twelve."""
+    """The clock: 9 o'clock, and 5 hours later? A head gathers both numbers; more is needed to turn back at twelve."""
     prove(FFN_HELPS, picture)
 
 
