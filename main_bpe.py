@@ -103,7 +103,8 @@ def show(sentence: str, merges: list[Pair]) -> None:
             tokenizer = BPE(merges[:n])
             ids = tokenizer.encode(sentence)
             print(f"{n:7,} merges, {len(ids):3} symbols  {'|'.join(spell(ids, tokenizer.tokens))}")
-    print(f"{'decoded again':24}  {tokenizer.decode(ids)}\n")
+    tokenizer = BPE(merges)
+    print(f"{'decoded again':24}  {tokenizer.decode(tokenizer.encode(sentence))}\n")
 
 
 def compare(sentence: str, text: str, merges: list[Pair]) -> None:
@@ -164,7 +165,7 @@ def spell(ids: Sequence[int], tokens: list[bytes]) -> list[str]:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = Parser("main_bpe.py", __doc__)
+    parser = Parser("python main_bpe.py", __doc__)
     add = parser.add_argument
     add("--text", type=Path, default=ROOT / "input.txt", metavar="PATH", help="the text to learn from: a UTF-8 file")
     add("--merges", type=int, default=sys.maxsize, metavar="N", help="how many merges to learn (all there are)")

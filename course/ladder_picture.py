@@ -11,7 +11,7 @@ from .ladder import Ladder, Rung
 from .messages import language, say
 
 TEMPLATE = Path(__file__).with_name("ladder.html")
-FONTS = ["DejaVu Sans", "Noto Sans CJK KR", "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic"]
+KOREAN_FONTS = "Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic"
 
 
 def end_of_axis(ladder: Ladder) -> float:
@@ -98,12 +98,14 @@ def _axis(ladder: Ladder, words: str) -> str:
 def draw(ladder: Ladder, path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import get_font_names
 
     paper, ink, soft, one, two = "#fbfaf7", "#23262b", "#626770", "#0f766e", "#b45328"
     rows, said = len(ladder.rungs), words(ladder)
     height = 2.5 + 0.62 * rows
     bottom, top = 0.75 / height, 1 - 1.55 / height
-    with matplotlib.rc_context({"font.family": FONTS}):
+    korean = [name for name in KOREAN_FONTS if name in get_font_names()][:1]  # the others would be warned of
+    with matplotlib.rc_context({"font.family": ["DejaVu Sans", *korean]}):
         figure = Figure(figsize=(12, height), dpi=150, facecolor=paper)
         figure.text(0.03, 1 - 0.42 / height, said["title"], fontsize=19, fontweight="bold", color=ink, va="center")
         figure.text(0.03, 1 - 0.8 / height, said["lead"], fontsize=11, color=soft, va="center")
@@ -113,13 +115,14 @@ def draw(ladder: Ladder, path: Path) -> None:
         for place, rung in enumerate(ladder.rungs, 1):
             end = min(rung.bits, ladder.bits_blindly)
             plot.barh(place, end - ladder.bits_blindly, left=ladder.bits_blindly, height=0.3, color=one, alpha=0.8)
-            plot.annotate(f"{rung.bits:.2f}", (end, place), xytext=(6, 0), textcoords="offset points", va="center",
-                          fontweight="bold", color=ink, bbox={"facecolor": paper, "edgecolor": "none", "pad": 1.5})  # fmt: skip
+            number = plot.annotate(f"{rung.bits:.2f}", (end, place), xytext=(6, 0), textcoords="offset points")
+            number.set(va="center", fontweight="bold", color=ink)
+            number.set_bbox({"facecolor": paper, "edgecolor": "none", "pad": 1.5})
             y = bottom + (top - bottom) * (place - 0.4) / (rows + 0.2)
             figure.text(0.05, y, str(rung.stage), fontsize=11.5, color=soft, va="center", ha="right")
             figure.text(0.062, y, rung.title, fontsize=11.5, fontweight="bold", color=ink, va="center")
             sample = rung.sample if len(rung.sample) <= 52 else rung.sample[:51] + "..."
-            figure.text(0.635, y, sample, fontsize=9.5, family=["DejaVu Sans Mono", *FONTS], color=ink, va="center",
+            figure.text(0.635, y, sample, fontsize=9.5, family=["DejaVu Sans Mono", *korean], color=ink, va="center",
                         parse_math=False)  # fmt: skip
         plot.axvline(ladder.bits_of_pairs, color=two, linestyle="--", linewidth=1.4, zorder=0)
         plot.annotate(said["limit"], (ladder.bits_of_pairs, rows + 0.6), xytext=(0, 5), textcoords="offset points",

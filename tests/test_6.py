@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tests.experiments.stage_6 import POSITIONS_SHOW_THE_ORDER
 from tests.kit import Task, Wrong, load, show, table, tokens
 from tests.kit.experiment import prove
+from tests.kit.seeds import seed
 from tests.kit.standins import PastMean
 
 GIVEN = "block_size token_embedding_table contextualizer lm_head pos_table"
@@ -207,7 +208,7 @@ def built(
     class GPTVer3(GPT.cls):
         pos_encodings = staticmethod(sinusoids)
 
-    torch.manual_seed(6)
+    seed(6)
     return GPTVer3(contextualizer or PastMean(embed_size), vocab_size, block_size, embed_size)
 
 

@@ -208,7 +208,7 @@ def test_multi_head_ver_2_is_faster_than_ver_1():
             f"MultiHeadVer2 takes {few} operations for 2 heads, and {many} for 16: it works on one head after another."
             " All heads have to be attended to at once, in one (B, n_heads, T, head_size) tensor."
         )
-    times = best_seconds({v.name: partial(pair[1], x) for v, pair in layers.items()})
+    times = best_seconds({v.name: partial(pair[1], x) for v, pair in layers.items()}, turns=3)
     show(
         "operations       2 heads  16 heads   time for 16, here and now",
         *(f"{v.name:16} {a:7} {b:9} {times[v.name] * 1e6:11.0f} us" for v, (a, b) in counts.items()),

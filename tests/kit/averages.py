@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from .costs import steps
+from .seeds import random
 from .showing import show
-from .task import Task, random
+from .task import Task
 
 
 def two_loops(x: Tensor) -> Tensor:
