@@ -141,7 +141,7 @@ def test_a_bar_is_what_is_saved_beside_guessing_blindly():
     assert share(LADDER, 6.0) == 0
     assert share(LADDER, 6.5) == 0, "worse than blind"
     assert 0 < share(LADDER, 3.5) < share(LADDER, 3.4) < share(LADDER, 2.1) < 1
-    assert share(LADDER, 3.4) == pytest.approx((6.0 - 3.4) / (6.0 - 1.5))
+    assert share(LADDER, 3.4) == pytest.approx((6.0 - 3.4) / (6.0 - 2.0))
     text = page(LADDER)
     assert text.index("<span>10</span>") < text.index("<span>2</span>") < text.index("<span>1</span>"), (
         "the last on top"

@@ -82,6 +82,6 @@ LAYER_NORM_HELPS = Comparison(
     after=Arm(f"{DEPTH} x BlockVer3, with LayerNorm", "gpt_v4.GPTVer4", lambda: stack("block_v3.BlockVer3", DEPTH)),
     steps=60,
     learning_rate=1e-2,
-    margin=0.35,
+    margin=0.3,
     reason="Does BlockVer3 normalize what the head and the feed-forward layer get, and leave x as it is (TODO 9-2)?",
 )
