@@ -121,7 +121,7 @@ def draw(ladder: Ladder, path: Path) -> None:
             y = bottom + (top - bottom) * (place - 0.4) / (rows + 0.2)
             figure.text(0.05, y, str(rung.stage), fontsize=11.5, color=soft, va="center", ha="right")
             figure.text(0.062, y, rung.title, fontsize=11.5, fontweight="bold", color=ink, va="center")
-            sample = rung.sample if len(rung.sample) <= 52 else rung.sample[:51] + "..."
+            sample = rung.sample if len(rung.sample) <= 50 else rung.sample[:49] + "..."
             figure.text(0.635, y, sample, fontsize=9.5, family=["DejaVu Sans Mono", *korean], color=ink, va="center",
                         parse_math=False)  # fmt: skip
         plot.axvline(ladder.bits_of_pairs, color=two, linestyle="--", linewidth=1.4, zorder=0)

@@ -54,7 +54,7 @@ FFN_HELPS = Comparison(
     figure="loss",
     margin=0.9,
     note="The time, some hours, and a question mark: what time will it be?  9 5 ?  ->  2",
-    reason="Has the layer a ReLU and both biases (TODO 8-1), and gets it what the head gives (TODO 8-2)?",
+    reason="Has the layer a ReLU and both biases (TODO 8-1), and does it get what the head gives (TODO 8-2)?",
 )
 
 
