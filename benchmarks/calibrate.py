@@ -238,7 +238,7 @@ def student_tail(t: float, degrees: int) -> float:
     scale = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(math.pi)
     start, steps = math.atan(t / math.sqrt(degrees)), 4000
     width = (math.pi / 2 - start) / steps
-    heights = [math.cos(start + i * width) ** (degrees - 1) for i in range(steps)] + [0.0]
+    heights = [max(0.0, math.cos(start + i * width)) ** (degrees - 1) for i in range(steps + 1)]
     return scale * width / 3 * (heights[0] + 4 * sum(heights[1::2]) + 2 * sum(heights[2:-1:2]) + heights[-1])
 
 

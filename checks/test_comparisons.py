@@ -1,7 +1,6 @@
 """The comparisons of the stage tests: each is calibrated, and fails without its improvement, with a reason given."""
 
 import importlib
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,6 @@ from tests.kit.costs import one_thread
 from tests.kit.experiment import Arm, Asked, Comparison, Outcome, prove
 
 EXPERIMENTS = [*all_experiments()]
-CALIBRATION = json.loads((ROOT / "benchmarks" / "calibration.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("stage", [stage.number for stage in STAGES])
@@ -43,7 +41,7 @@ def test_every_experiment_is_a_test_of_its_stage_and_the_other_way_round(stage: 
 
 @pytest.mark.parametrize("each", EXPERIMENTS, ids=lambda each: each.name)
 def test_the_calibration_is_of_the_comparison_as_it_is_and_leaves_no_chance(each: Any):
-    entry = CALIBRATION[each.name]
+    entry = calibrate.read_result()[each.name]
     assert entry["settings"] == calibrate.settings(each), "changed since: python benchmarks/calibrate.py"
     assert entry["runs"] >= 100
     assert entry["runs with the improvement taken out"] >= 40
@@ -54,9 +52,10 @@ def test_the_calibration_is_of_the_comparison_as_it_is_and_leaves_no_chance(each
 
 
 def test_the_calibration_has_no_entry_too_many_and_its_page_is_in_step():
-    assert [*CALIBRATION] == [each.name for each in EXPERIMENTS]
+    entries = calibrate.read_result()
+    assert [*entries] == [each.name for each in EXPERIMENTS]
     page = (ROOT / "benchmarks" / "calibration.md").read_text(encoding="utf-8")
-    assert page == calibrate.page(CALIBRATION)
+    assert page == calibrate.page(entries)
 
 
 def test_the_chance_is_that_of_students_t_or_of_a_heavier_tail():
@@ -131,7 +130,7 @@ def test_both_arms_get_the_same_batches_and_begin_alike():
     assert runs[0] == runs[2]
     assert runs[1] == runs[3]
     assert runs[0] != runs[1]
-    assert outcome.rows[1][:3] == outcome.rows[2][:3], "two equal arms give the same"
+    assert outcome.rows[1][1:3] == outcome.rows[2][1:3], "two equal arms give the same"
     assert outcome.asked[0].value == 0.0
 
 
@@ -177,9 +176,19 @@ class Waiting(nn.Module):
         raise NotImplementedError("TODO 5: score, scale, and so on")
 
 
+class NoWayBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("changed in place\nand more")
+
+
 class Cut(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[:, :0]
+        return NoWayBack.apply(x)
 
 
 def test_an_unwritten_todo_is_left_to_the_message_that_all_tests_have():
@@ -188,14 +197,14 @@ def test_an_unwritten_todo_is_left_to_the_message_that_all_tests_have():
 
 
 def test_an_error_far_from_the_learners_lines_names_the_arm_and_the_exact_checks():
-    with pytest.raises(Wrong, match=r"The training of `cut` ended with an error.\n\w+Error: .*\n.*exact checks"):
+    with pytest.raises(Wrong, match=r"`cut` ended with an error.\nRuntimeError: changed in place\n.*exact checks"):
         prove(comparison(after=HEARING._replace(name="cut", contextualizer=Cut)))
 
 
 def test_the_picture_is_drawn_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(experiment, "ROOT", tmp_path)
     path = tmp_path / "runs" / "tests" / "2-guess.png"
-    prove(comparison(steps=60), path)
+    prove(comparison(steps=60, margin=0.01), path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
