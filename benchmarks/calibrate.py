@@ -1,6 +1,6 @@
 """How sure the comparisons of the stage tests are: each repeated over many seeds, and with its improvement taken out.
 
-    python benchmarks/calibrate.py                   everything, 100 seeds each: some half an hour on two cores
+    python benchmarks/calibrate.py                   everything, 100 seeds each: some twenty minutes on two cores
     python benchmarks/calibrate.py --claim test_ffn_helps --seeds 20
 
 Ctrl-C loses nothing: what was measured is in runs/calibration.jsonl, and the next call goes on from there. The result
@@ -22,6 +22,8 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ sys.path[:0] = [str(ROOT / "solutions"), str(ROOT)]
 from tests.experiments import all_experiments  # noqa: E402
 from tests.kit.charts import aligned  # noqa: E402
 from tests.kit.costs import one_thread  # noqa: E402
-from tests.kit.experiment import Asked, Experiment  # noqa: E402
+from tests.kit.experiment import Arm, Asked, Comparison, Experiment  # noqa: E402
 
 RAW = ROOT / "runs" / "calibration.jsonl"
 RESULT = ROOT / "benchmarks" / "calibration.json"
@@ -43,25 +45,19 @@ Runs = dict[bool, dict[int, list[Asked]]]  # alike -> seed -> what was asked for
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--alike", type=int, default=40, help="how many of them also with the improvement taken out")
     parser.add_argument("--claim", action="append", help="the name of a test; all, if none is given")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     args = parser.parse_args()
     chosen = [e for e in all_experiments() if not args.claim or e.name in args.claim]
-    missing = [
-        (experiment.name, seed, alike)
-        for seed in range(args.seeds)
-        for experiment in chosen
-        for alike in (False, True)
-        if seed not in stored(experiment)[alike]
-    ]
     try:
-        measure_all(missing, args.jobs)
+        measure_all(missing(chosen, args.seeds, args.alike), args.jobs)
     except KeyboardInterrupt:
         print(f"interrupted; {RAW.relative_to(ROOT).as_posix()} has what was measured")
         return 130
-    entries = read_result() | {e.name: calibration(e, stored(e)) for e in chosen}
-    order = [e.name for e in all_experiments()]
-    entries = {name: entries[name] for name in order if name in entries}
+    runs = stored()
+    entries = read_result() | {e.name: calibration(e, runs[e.name]) for e in chosen}
+    entries = {e.name: entries[e.name] for e in all_experiments() if e.name in entries}
     RESULT.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8", newline="\n")
     RESULT.with_suffix(".md").write_text(page(entries), encoding="utf-8", newline="\n")
     print("\n".join(aligned(summary(entries))))
@@ -71,51 +67,69 @@ def main() -> int:
 # ---- measuring
 
 
-def measure_all(tasks: list[tuple[str, int, bool]], jobs: int) -> None:
+def missing(chosen: list[Experiment], seeds: int, alike: int) -> list[tuple[str, int, list[bool]]]:
+    """What is still to be measured: all claims with the first seed, then with the next one, and so on."""
+    runs, tasks = stored(), []
+    for seed in range(seeds):
+        for experiment in chosen:
+            there = runs[experiment.name]
+            kinds = [kind for kind in (False, True) if seed not in there[kind] and (seed < alike or not kind)]
+            tasks += [(experiment.name, seed, kinds)] if kinds else []
+    return tasks
+
+
+def measure_all(tasks: list[tuple[str, int, list[bool]]], jobs: int) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     RAW.parent.mkdir(exist_ok=True)
     with (
-        multiprocessing.get_context("spawn").Pool(jobs) as pool,
+        multiprocessing.get_context("spawn").Pool(jobs, initializer=train_once) as pool,
         Progress(*columns) as progress,
         RAW.open("a", encoding="utf-8") as file,
     ):
         bar = progress.add_task("measuring", total=len(tasks))
-        for line in pool.imap_unordered(measure, tasks):
-            file.write(json.dumps(line) + "\n")
+        for lines in pool.imap_unordered(measure, tasks):
+            file.writelines(json.dumps(line) + "\n" for line in lines)
             file.flush()
             progress.advance(bar)
 
 
-def measure(task: tuple[str, int, bool]) -> dict[str, Any]:
-    name, seed, alike = task
+def train_once() -> None:
+    """The arm that is the same with and without the improvement is trained once for both."""
+    Comparison.train = lru_cache(maxsize=16)(Comparison.train)
+
+
+def measure(task: tuple[str, int, list[bool]]) -> list[dict[str, Any]]:
+    name, seed, kinds = task
     experiment = next(e for e in all_experiments() if e.name == name)
-    start = time.process_time()
-    with one_thread():
-        outcome = experiment.measure(seed, alike)
-    return {
-        "name": name, "settings": settings(experiment), "seed": seed, "alike": alike,
-        "asked": [list(asked) for asked in outcome.asked], "seconds": round(time.process_time() - start, 3),
-    }  # fmt: skip
+    lines = []
+    for alike in kinds:
+        start = time.process_time()
+        with one_thread():
+            outcome = experiment.measure(seed, alike)
+        lines.append({
+            "name": name, "settings": settings(experiment), "seed": seed, "alike": alike,
+            "asked": [list(asked) for asked in outcome.asked], "seconds": round(time.process_time() - start, 3),
+        })  # fmt: skip
+    return lines
 
 
-def stored(experiment: Experiment) -> Runs:
-    """The runs in RAW that were measured with the settings as they are now."""
-    runs: Runs = {False: {}, True: {}}
+def stored() -> dict[str, Runs]:
+    """The runs in RAW that were measured with the settings as they are now, of each claim."""
+    runs: dict[str, Runs] = {e.name: {False: {}, True: {}} for e in all_experiments()}
+    now = {e.name: settings(e) for e in all_experiments()}
     for line in raw_lines():
-        if line["name"] == experiment.name and line["settings"] == settings(experiment):
-            runs[line["alike"]][line["seed"]] = [Asked(*asked) for asked in line["asked"]]
+        if line["settings"] == now.get(line["name"]):
+            runs[line["name"]][line["alike"]][line["seed"]] = [Asked(*asked) for asked in line["asked"]]
     return runs
 
 
 def raw_lines() -> Iterator[dict[str, Any]]:
     if RAW.exists():
         for line in RAW.read_text(encoding="utf-8").splitlines():
-            try:
+            with suppress(ValueError):  # the last line may have been cut off
                 yield json.loads(line)
-            except ValueError:
-                continue  # cut off by a crash
 
 
 def settings(experiment: Any) -> dict[str, Any]:
@@ -127,13 +141,15 @@ def settings(experiment: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    """What JSON can hold of it; None where there is nothing that a number or a name says."""
     if isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Arm):
+        return [value.name, value.gpt]
     if isinstance(value, tuple):
-        return [_plain(part) for part in value] if not callable(getattr(value, "contextualizer", None)) else value[:2]
-    if hasattr(value, "batch"):  # a task
-        return {"task": type(value).__name__} | settings(value)
-    return None
+        parts = [_plain(part) for part in value]
+        return None if None in parts else parts
+    return {"task": type(value).__name__} | settings(value) if hasattr(value, "batch") else None
 
 
 # ---- judging
@@ -222,7 +238,7 @@ def student_tail(t: float, degrees: int) -> float:
     scale = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(math.pi)
     start, steps = math.atan(t / math.sqrt(degrees)), 4000
     width = (math.pi / 2 - start) / steps
-    heights = [math.cos(start + i * width) ** (degrees - 1) for i in range(steps)] + [0.0]
+    heights = [max(0.0, math.cos(start + i * width)) ** (degrees - 1) for i in range(steps + 1)]
     return scale * width / 3 * (heights[0] + 4 * sum(heights[1::2]) + 2 * sum(heights[2:-1:2]) + heights[-1])
 
 
@@ -268,8 +284,8 @@ def page(entries: dict[str, Any]) -> str:
         "# How sure the comparisons are",
         "",
         "Made by `python benchmarks/calibrate.py`, which explains its model of chance; not edited by hand. *fails*:",
-        "the chance of a false failure. *alike*: the same with the improvement taken out, so that",
-        "the claim has to fail; *holds*: the chance that it holds all the same (only if all of its conditions do).",
+        "the chance of a false failure with the finished code. *alike*: the same with the improvement taken out, where",
+        "the claim has to fail; *holds*: the chance that it holds all the same. (It holds only if all conditions do.)",
         f"The course allows itself less than {LIMIT:g} for either.",
         "",
         "| " + " | ".join(rows[0]) + " |",

@@ -171,20 +171,24 @@ def telling_line(text: str, least: int = 24) -> str:
 
 
 def show(ladder: Ladder) -> None:
-    from rich.table import Table
+    """A line of figures for each stage, 80 columns wide, and under it the line that the model wrote."""
+    from rich.cells import set_cell_size
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("stage", "parameters", "steps", "speed", "loss", "bits", "sample"):
-        side = "left" if name in ("stage", "sample") else "right"
-        table.add_column(say(f"ladder_{name}"), justify=side, no_wrap=name == "sample", overflow="ellipsis")
+    out = console()
+    widths = 30, 11, 8, 11, 8, 10
+    heads = [say(f"ladder_{name}") for name in ("stage", "parameters", "steps", "speed", "loss", "bits")]
+    out.print(_row(heads, widths), style="bold")
     for rung in ladder.rungs:
-        figures = f"{rung.parameters:,}", f"{rung.steps:,}", f"{rung.tokens_per_second:,.0f}"
-        table.add_row(
-            f"{rung.stage} {rung.title}", *figures, f"{rung.loss:.3f}", f"{rung.bits:.2f}", ascii_line(rung.sample)
-        )
-    console().print(table)
-    console().print(say("ladder_floor", bits=f"{ladder.bits_of_pairs:.2f}", blindly=f"{ladder.bits_blindly:.2f}"))
+        name = set_cell_size(f"{rung.stage:2} {rung.title}", widths[0])
+        numbers = f"{rung.parameters:,}", f"{rung.steps:,}", f"{rung.tokens_per_second:,.0f}"
+        out.print(_row([name, *numbers, f"{rung.loss:.3f}", f"{rung.bits:.2f}"], widths))
+        out.print(f"   {rung.sample}", style="dim", no_wrap=True, overflow="ellipsis")
+    out.print(say("ladder_floor", bits=f"{ladder.bits_of_pairs:.2f}", blindly=f"{ladder.bits_blindly:.2f}"))
 
 
-def ascii_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
+def _row(cells: list[str], widths: tuple[int, ...]) -> str:
+    from rich.cells import cell_len
+
+    first, *others = cells
+    right = (" " * (width - cell_len(cell)) + cell for cell, width in zip(others, widths[1:], strict=True))
+    return first + " " * (widths[0] - cell_len(first)) + "".join(right)

@@ -159,7 +159,7 @@ def test_block_ver_4_works_in_the_precision_and_on_the_device_of_its_input():
 
 @pytest.mark.comparison
 def test_dropout_helps(picture: Path | None):
-    """1,000 characters, read again and again: the model that may not rely on any single number learns less by heart."""
+    """500 characters, read again and again: the model that may not rely on any single number learns less by heart."""
     prove(DROPOUT_HELPS, picture)
 
 

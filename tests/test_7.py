@@ -261,7 +261,7 @@ def test_the_gpt_works_in_the_precision_and_on_the_device_of_its_weights():
 
 @pytest.mark.comparison
 def test_multi_head_helps(picture: Path | None):
-    """One head of width 64 against eight of width 8: with the same parameters, multiplications and batches."""
+    """One head of width 64 against four of width 16: with the same parameters, multiplications and batches."""
     prove(MULTI_HEAD_HELPS, picture)
 
 

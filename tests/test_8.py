@@ -214,7 +214,7 @@ def test_it_works_in_the_precision_and_on_the_device_of_its_input(task: Task):
 
 @pytest.mark.comparison
 def test_ffn_helps(picture: Path | None):
-    """BlockVer2 against the same without its feed-forward layer: gathering alone, and gathering and thinking."""
+    """The clock: 9 o'clock, and 5 hours later? A head gathers both numbers; more is needed to turn back at twelve."""
     prove(FFN_HELPS, picture)
 
 

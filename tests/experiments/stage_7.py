@@ -11,21 +11,23 @@ CONTEXT, WIDTH = 16, 64
 
 
 def heads(n: int) -> nn.Module:
-    return load("multi_head_v1.MultiHeadVer1")(CONTEXT, WIDTH, n)
+    return load("multi_head_v2.MultiHeadVer2")(CONTEXT, WIDTH, n)
 
 
 MULTI_HEAD_HELPS = Comparison(
     name="test_multi_head_helps",
     stage=7,
-    claim="eight heads beat one that is as wide as all eight",
-    task=Text(context=CONTEXT),
+    claim="four heads beat one that is as wide as all four",
+    task=Text(context=CONTEXT, batch_size=16),
     width=WIDTH,
     before=Arm("1 head of width 64", "gpt_v3.GPTVer3", lambda: heads(1)),
-    after=Arm("8 heads of width 8", "gpt_v3.GPTVer3", lambda: heads(8)),
-    steps=250,
+    after=Arm("4 heads of width 16", "gpt_v3.GPTVer3", lambda: heads(4)),
+    steps=200,
+    learning_rate=1e-2,
+    pairs=2,
     margin=0.075,
     note="Both have the same number of parameters, and multiply as many numbers.",
-    reason="Does each head see all of x and have weights of its own, and does proj join what they found (TODO 7-1)?",
+    reason="Does each head see all of x and have weights of its own, and does proj join what they found (TODO 7-2)?",
 )
 
 

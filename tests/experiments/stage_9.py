@@ -32,6 +32,7 @@ class Gradients:
 
     name = "test_layer_norm_mitigates_vanishing_gradient"
     stage = 9
+    depth = DEPTH
     claim = "through a deep stack without residual connections, gradients vanish; LayerNorm keeps them alive"
     reason = "Does LayerNorm divide by the standard deviation of each token, with a gradient that flows (TODO 9-1)?"
 
@@ -43,7 +44,7 @@ class Gradients:
         }
         arriving = {name: self.arriving(make, seed + 500_000 * i) for i, (name, make) in enumerate(stacks.items())}
         rows = [["the gradient at the input of", *stacks]]
-        for i in range(DEPTH):
+        for i in range(self.depth):
             sizes = (f"{gradients[i]:.1e}" for gradients in arriving.values())
             rows.append([f"block {i + 1}", *sizes])
         left = {name: gradients[0] / gradients[-1] for name, gradients in arriving.items()}
@@ -58,7 +59,7 @@ class Gradients:
     def arriving(self, make: Any, seed: int) -> list[float]:
         """The norm of the gradient at the input of each block, on its way from a random one at the output."""
         torch.manual_seed(seed)
-        blocks = [make() for _ in range(DEPTH)]
+        blocks = [make() for _ in range(self.depth)]
         x = torch.randn(16, CONTEXT, WIDTH, requires_grad=True)
         with can_be_trained("a deep stack"):
             inputs = [x]
@@ -79,8 +80,8 @@ LAYER_NORM_HELPS = Comparison(
     width=WIDTH,
     before=Arm(f"{DEPTH} x BlockVer2, without", "gpt_v4.GPTVer4", lambda: stack("block_v2.BlockVer2", DEPTH)),
     after=Arm(f"{DEPTH} x BlockVer3, with LayerNorm", "gpt_v4.GPTVer4", lambda: stack("block_v3.BlockVer3", DEPTH)),
-    steps=100,
+    steps=60,
     learning_rate=1e-2,
-    margin=0.35,
+    margin=0.3,
     reason="Does BlockVer3 normalize what the head and the feed-forward layer get, and leave x as it is (TODO 9-2)?",
 )

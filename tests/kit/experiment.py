@@ -105,9 +105,10 @@ def prove(experiment: Experiment, picture: Path | None = None) -> None:
 class Task(Protocol):
     """Where batches come from, and what counts as good."""
 
-    vocab_size: int
-    context: int
-
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def context(self) -> int: ...
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]: ...
     def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor: ...
     def evaluate(self, model: nn.Module) -> dict[str, float]:
