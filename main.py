@@ -117,7 +117,7 @@ def write_out(model: Any, tokenizer: Any, config: Config) -> None:
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The options, and among them the overrides of config.yaml: {"train.learning_rate": "3e-3"}."""
-    parser = Parser("main.py", __doc__)
+    parser = Parser("python main.py", __doc__)
     add = parser.add_argument
     add("--solutions", action="store_true", help="use the finished code in solutions/gpt/, not yours in gpt/")
     add("--stage", type=int, choices=[s.number for s in STAGES], help="train the model that the course has at a stage")

@@ -165,7 +165,7 @@ def spell(ids: Sequence[int], tokens: list[bytes]) -> list[str]:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = Parser("main_bpe.py", __doc__)
+    parser = Parser("python main_bpe.py", __doc__)
     add = parser.add_argument
     add("--text", type=Path, default=ROOT / "input.txt", metavar="PATH", help="the text to learn from: a UTF-8 file")
     add("--merges", type=int, default=sys.maxsize, metavar="N", help="how many merges to learn (all there are)")

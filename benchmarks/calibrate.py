@@ -267,9 +267,9 @@ def page(entries: dict[str, Any]) -> str:
     lines = [
         "# How sure the comparisons are",
         "",
-        "Made by `python benchmarks/calibrate.py`, which explains its model of chance; not edited by hand. *fails*: the",
-        "chance of a false failure with the finished code. *alike*: the same with the improvement taken out, where the",
-        "claim has to fail; *holds*: the chance that it holds all the same (a claim holds only if all its conditions do).",
+        "Made by `python benchmarks/calibrate.py`, which explains its model of chance; not edited by hand. *fails*:",
+        "the chance of a false failure. *alike*: the same with the improvement taken out, so that",
+        "the claim has to fail; *holds*: the chance that it holds all the same (only if all of its conditions do).",
         f"The course allows itself less than {LIMIT:g} for either.",
         "",
         "| " + " | ".join(rows[0]) + " |",

@@ -1,6 +1,7 @@
 """python -m course watch, in a real pseudo-terminal, on stage tests that are small or real."""
 
 import importlib.util
+import os
 import re
 import signal
 import time
@@ -12,7 +13,7 @@ from rich.cells import cell_len
 
 from checks.learner import Learner
 from checks.pseudo_terminal import Terminal
-from course import screen
+from course import lock, screen
 from course.changes import Changes
 from course.messages import choose_language
 from course.running import Outcome, Result
@@ -73,7 +74,9 @@ def test_it_goes_from_red_to_green_and_on_to_the_next_stage(learner: Learner, wa
     assert re.search(r"2  The average of the past .* green", learner.course().stdout)
     learner.file("tests/test_3.py", "def test_three():\n    assert False, 'not yet'\n")
     learner.file("gpt/head_v2.py", learner.file("gpt/head_v2.py") + "\n")
-    assert "Stage 3 of 10" in watch.wait_for("not yet")
+    shown = watch.wait_for("not yet")
+    assert "Stage 3 of 10" in shown
+    assert "looking every" not in shown  # the file events are trusted
 
 
 def test_no_comparison_is_run_while_an_exact_check_is_red(learner: Learner, watch: Terminal):
@@ -88,7 +91,7 @@ def test_no_comparison_is_run_while_an_exact_check_is_red(learner: Learner, watc
 
 BROKEN = {
     CODE.format("42 +"): ["gpt/head_v1.py, line 6: invalid syntax", "return 42 +"],
-    CODE.format("os._exit(7)"): ["process ended by itself (7), test_the_answer. Does the code end Python?"],
+    CODE.format("os._exit(7)"): ["process ended by itself (7), test_the_answer.", "Does the code end"],
     CODE.format("1 / 0"): ["gpt/head_v1.py, line 6, in answer:", "ZeroDivisionError: division by zero"],
     CODE.format("print('x' * 10**6) or breakpoint()"): ["A breakpoint() was left behind"],
     "raise SystemExit('bye')\n": ["SystemExit: bye"],
@@ -162,8 +165,10 @@ def test_keys_show_hint_list_and_everything_run_again_and_quit(learner: Learner,
     assert watch.wait() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_leaves_terminal_processes_and_lock_as_they_were(learner: Learner, watch: Terminal, number: int):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_it_ends_terminal_processes_and_lock_are_as_they_were(
+    learner: Learner, watch: Terminal, number: signal.Signals
+):
     import termios
 
     watch.wait_for("1 failed")
@@ -171,11 +176,12 @@ def test_it_leaves_terminal_processes_and_lock_as_they_were(learner: Learner, wa
     children = descendants(watch.process.pid)
     assert children
     watch.process.send_signal(number)
-    assert watch.wait() == (130 if number == signal.SIGINT else 0)
-    assert termios.tcgetattr(watch.slave) == watch.modes
+    code = watch.wait()
+    if number != signal.SIGKILL:
+        assert code == (130 if number == signal.SIGINT else 0)
+        assert termios.tcgetattr(watch.slave) == watch.modes
     assert_gone(children)
-    with Terminal(learner, "-m", "course", "watch") as again:
-        again.wait_for("1 failed")
+    lock.hold(learner.root / ".course/watch.lock").close()
 
 
 def descendants(pid: int) -> list[str]:
@@ -193,21 +199,12 @@ def assert_gone(processes: list[str]) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_watch_leaves_no_process_behind_and_the_lock_free(learner: Learner, watch: Terminal):
-    watch.wait_for("1 failed")
-    children = descendants(watch.process.pid)
-    watch.process.kill()
-    assert_gone(children)
-    with Terminal(learner, "-m", "course", "watch") as again:
-        again.wait_for("1 failed")
-
-
-def test_two_watches_at_once_are_one_too_many(learner: Learner, watch: Terminal):
-    watch.wait_for("1 failed")
-    done = learner.course("watch")
+def test_two_watches_at_once_are_one_too_many(learner: Learner):
+    with lock.hold(learner.root / ".course/watch.lock"):
+        done = learner.course("watch")
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: a watch is already running (process {watch.process.pid}); one is enough, and two would test at once\n"
+        f"error: a watch is already running (process {os.getpid()}); one is enough, and two would test at once\n"
     )
 
 
@@ -220,16 +217,6 @@ def test_where_no_file_events_arrive_it_looks_for_itself_and_says_so(learner: Le
         learner.file(FILE, CODE.format(40))
         watch.wait_for("and is 40")
         watch.wait_for("(no file events here: looking every 0.2 s)")
-
-
-def test_file_events_that_arrive_are_trusted(learner: Learner, watch: Terminal):
-    watch.wait_for("1 failed")
-    for number in (1, 2, 3):
-        learner.file(FILE, CODE.format(number))
-        watch.wait_for(f"and is {number}")
-        time.sleep(0.7)
-    time.sleep(2)
-    assert "looking every" not in watch.screen()
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(24, 80), (12, 40), (60, 200)])
@@ -246,7 +233,7 @@ def test_the_picture_fits_the_terminal(rows: int, columns: int, language: str):
     for lines in pictures:
         assert len(lines) <= rows
         assert max(cell_len(line.text) for line in lines) <= columns
-    assert pictures[1][-3].text.strip().endswith(": m")
+    assert any(line.text.endswith(": m") for line in pictures[1])
 
 
 def test_the_first_failure_of_code_that_is_there_is_shown_before_a_todo_that_waits():

@@ -1,6 +1,5 @@
 """Is it me or my machine? What the course needs, what is there, and whether the finished code passes here."""
 
-import argparse
 import importlib.metadata
 import re
 import shutil
@@ -10,6 +9,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from training.console import Parser
 
 from .messages import say
 from .stages import ROOT, STAGES
@@ -33,7 +34,7 @@ class Finding(NamedTuple):
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course doctor", description=say("doctor_help"))
+    parser = Parser("python -m course doctor", say("doctor_help"))
     parser.add_argument("--quick", action="store_true", help=say("doctor_quick_help"))
     quick = parser.parse_args(argv).quick
     wrong = 0

@@ -1,8 +1,8 @@
 """The next hint for a TODO, one more each time."""
 
-import argparse
 from typing import TYPE_CHECKING
 
+from training.console import Parser
 from training.errors import UserError
 
 from . import records
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course hint", description=say("hint_help"))
+    parser = Parser("python -m course hint", say("hint_help"))
     parser.add_argument("todo", nargs="?", metavar="N[-M]", help=say("todo_help"))
     parser.add_argument("--again", action="store_true", help=say("hint_again_help"))
     args = parser.parse_args(argv)

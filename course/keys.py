@@ -1,6 +1,7 @@
 """Single keys, without Enter, on every system."""
 
 import os
+import re
 import sys
 import time
 
@@ -12,6 +13,7 @@ else:
     import tty
 
 HANGUL = str.maketrans("ㅂㄱㅗㅣㅡ", "qrhlm")  # the same keys, while a Korean keyboard writes Hangul
+ESCAPES = re.compile(rb"\x1b(\[[0-9;?]*[@-~]|O.|.)?")  # what arrows and function keys send
 
 
 class Keys:
@@ -70,4 +72,4 @@ else:
         keys = os.read(sys.stdin.fileno(), 64)
         if not keys:
             raise EOFError("the terminal is gone")
-        return "" if keys.startswith(b"\x1b") else keys.decode(errors="ignore")
+        return ESCAPES.sub(b"", keys).decode(errors="ignore")

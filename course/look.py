@@ -3,11 +3,11 @@
 It is look.html with the numbers in it as JSON; it needs neither a network nor a server.
 """
 
-import argparse
 import json
 import webbrowser
 from pathlib import Path
 
+from training.console import Parser
 from training.errors import UserError
 
 from .messages import TEXTS, language, say
@@ -19,7 +19,7 @@ DATA = "/* data */ null"  # what stands in the template in the place of the numb
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course look", description=say("look_help"))
+    parser = Parser("python -m course look", say("look_help"))
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=say("look_run_help"))
     parser.add_argument("--prompt", metavar="TEXT", help=say("look_prompt_help"))
     parser.add_argument("--output", type=Path, metavar="FILE", help=say("look_output_help"))

@@ -1,7 +1,8 @@
 """Where the learner is, and what comes next, on one screen."""
 
-import argparse
 from typing import TYPE_CHECKING
+
+from training.console import Parser
 
 from .book import hints
 from .messages import say
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
-    argparse.ArgumentParser(prog="python -m course next", description=say("next_help")).parse_args(argv)
+    Parser("python -m course next", say("next_help")).parse_args(argv)
     show(console())
     return 0
 

@@ -1,10 +1,10 @@
 """What is green, since when, and with how many hints."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+from training.console import Parser
 from training.errors import UserError
 
 from . import records
@@ -14,7 +14,7 @@ from .terminal import console, here
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course progress", description=say("progress_help"))
+    parser = Parser("python -m course progress", say("progress_help"))
     parser.add_argument("--json", action="store_true", help=say("progress_json_help"))
     parser.add_argument("--merge", type=Path, metavar="FILE", help=say("progress_merge_help"))
     args = parser.parse_args(argv)

@@ -1,7 +1,6 @@
 """A chapter's questions: each, then after a key, its answer."""
 
-import argparse
-
+from training.console import Parser
 from training.errors import UserError
 
 from .book import questions
@@ -14,7 +13,7 @@ from .terminal import console
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course questions", description=say("questions_help"))
+    parser = Parser("python -m course questions", say("questions_help"))
     parser.add_argument("chapter", nargs="?", metavar="N", help=say("chapter_help"))
     number = parser.parse_args(argv).chapter or str(find_todo(None)[0].stage.number)
     asked = questions(*find_chapter(number))

@@ -1,9 +1,9 @@
 """A chapter in the terminal, without what it is better not to see yet: hints and answers."""
 
-import argparse
 import os
 import re
 
+from training.console import Parser
 from training.errors import UserError
 
 from .book import SECTIONS, read_chapter
@@ -15,7 +15,7 @@ from .terminal import console, course
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course read", description=say("read_help"))
+    parser = Parser("python -m course read", say("read_help"))
     parser.add_argument("chapter", nargs="?", metavar="N", help=say("chapter_help"))
     wanted = parser.parse_args(argv).chapter
     text, found_in = find_chapter(wanted if wanted is not None else str(find_todo(None)[0].stage.number))

@@ -1,8 +1,8 @@
 """Put a TODO back as it came. What was there before is kept."""
 
-import argparse
 from pathlib import Path
 
+from training.console import Parser
 from training.errors import UserError
 
 from .backups import keep, new_folder
@@ -15,7 +15,7 @@ from .terminal import here
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course reset", description=say("reset_help"))
+    parser = Parser("python -m course reset", say("reset_help"))
     parser.add_argument("todo", metavar="N[-M]", help=say("reset_todo_help"))
     standing, todo = find_todo(parser.parse_args(argv).todo)
     numbers = [t.number for t in standing.stage.todos]

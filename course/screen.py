@@ -8,7 +8,7 @@ from .messages import say
 from .running import Outcome, Result
 from .stages import STAGES
 from .standing import current, place, standings, title
-from .terminal import here
+from .terminal import console, here
 
 LONG = 10  # seconds after which a test may be in an endless loop
 BAR = 40
@@ -22,14 +22,14 @@ class Line(NamedTuple):
 def picture(result: Result, width: int, height: int, note: str = "") -> list[Line]:
     """The whole screen, at most `height` lines of at most `width` cells."""
     heading = say("watch_title", stage=result.stage.number, stages=len(STAGES), title=title(result.stage))
-    top = [Line(heading, "bold"), *_progress(result), Line("")]
-    bottom = [Line(""), Line(f"{say('watch_keys')}   {note}".rstrip(), "dim")]
-    folded = _fold(_body(result), width)
+    top = _fold([Line(heading, "bold"), *_progress(result), Line("")], width)
+    bottom = _fold([Line(""), Line(f"{say('watch_keys')}   {note}".rstrip(), "dim")], width)
+    body = _fold(_body(result), width)
     room = height - len(top) - len(bottom)
-    if len(folded) > room:
-        rest = say("watch_more", lines=len(folded) - room + 1)
-        folded = [*folded[: room - 1], Line(rest, "dim")]
-    return [*_fold(top, width), *folded, *bottom]
+    if len(body) > room:
+        rest = say("watch_more", lines=len(body) - room + 1)
+        body = [*body[: room - 1], Line(rest, "dim")]
+    return [*top, *body, *bottom]
 
 
 def _progress(result: Result) -> list[Line]:
@@ -94,6 +94,12 @@ def _lines(text: str, style: str = "") -> list[Line]:
 
 
 def _fold(lines: list[Line], width: int) -> list[Line]:
-    from rich.cells import chop_cells
+    """Broken between words where possible, by the cells that they take."""
+    from rich.text import Text
 
-    return [Line(part, line.style) for line in lines for part in (chop_cells(line.text, width) or [""])]
+    out = console()
+    return [
+        Line(part.plain.rstrip(), line.style)
+        for line in lines
+        for part in (Text(line.text).wrap(out, width) if line.text else [Text()])
+    ]

@@ -1,9 +1,9 @@
 """The finished code beside the learner's, once the stage is green."""
 
-import argparse
 import difflib
 from pathlib import Path
 
+from training.console import Parser
 from training.errors import UserError
 
 from .messages import say
@@ -14,7 +14,7 @@ from .terminal import console, course, here, pytest
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course solution", description=say("solution_help"))
+    parser = Parser("python -m course solution", say("solution_help"))
     parser.add_argument("todo", nargs="?", metavar="N[-M]", help=say("todo_help"))
     parser.add_argument("--anyway", action="store_true", help=say("solution_anyway_help"))
     args = parser.parse_args(argv)

@@ -5,7 +5,6 @@ here, except that each TODO's code in gpt/ stays the learner's; runs/, .course/ 
 they are. Whatever is replaced or taken away is kept in .course/backups/.
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from training.console import Parser
 from training.errors import UserError
 
 from .backups import keep, new_folder
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course update", description=say("update_help"))
+    parser = Parser("python -m course update", say("update_help"))
     parser.add_argument("release", metavar="PATH_OR_GIT", help=say("update_release_help"))
     parser.add_argument("--dry-run", action="store_true", help=say("update_dry_help"))
     args = parser.parse_args(argv)

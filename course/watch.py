@@ -1,6 +1,5 @@
 """Run the stage's test whenever a file in gpt/ is saved, and show what it says on one screen."""
 
-import argparse
 import queue
 import signal
 import threading
@@ -8,6 +7,7 @@ import time
 from types import FrameType
 from typing import NoReturn
 
+from training.console import Parser
 from training.errors import UserError
 
 from . import hint, lock, next, screen
@@ -23,7 +23,7 @@ SILENCE = 150.0  # seconds without a sign of a process until it is stopped; each
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course watch", description=say("watch_help"))
+    parser = Parser("python -m course watch", say("watch_help"))
     parser.add_argument("stage", nargs="?", metavar="N", help=say("watch_stage_help"))
     wanted = parser.parse_args(argv).stage
     stage = find_stage(wanted) if wanted else current_stage()

@@ -32,4 +32,4 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; python {self.prog} --help shows the options")
+        raise UserError(f"{message}; {self.prog} --help shows the options")

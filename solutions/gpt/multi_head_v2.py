@@ -39,8 +39,9 @@ class MultiHeadVer2(nn.Module):
         q = self.query(x).view(B, T, H, D).transpose(1, 2)  # (B, T, C) -> (B, H, T, D)
         k = self.key(x).view(B, T, H, D).transpose(1, 2)
         v = self.value(x).view(B, T, H, D).transpose(1, 2)
-        # HeadVer4's scaled scores, mask, softmax and sum, in every head; the (B, H, T, T) weights are not kept in memory
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.tril[:T, :T] == 1)  # (B, H, T, D)
+        scores = (q / D**0.5) @ k.transpose(2, 3)  # (B, H, T, D) @ (B, H, D, T) -> (B, H, T, T)
+        scores = scores.masked_fill(self.tril[:T, :T] == 0, float("-inf"))
+        out = F.softmax(scores, dim=-1) @ v  # (B, H, T, T) @ (B, H, T, D) -> (B, H, T, D)
         out = out.transpose(1, 2).reshape(B, T, C)  # the heads side by side
         return self.proj(out)
         # END TODO 7-2
