@@ -1,18 +1,15 @@
 """What a learner sees, as a learner runs it: pytest on a copy of the course, with good code, none, and bad code."""
 
 import re
-import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from checks.conftest import ROOT
+from checks.learner import Learner
 from checks.stage_runner import cases, failures_of, load_catalogue
-from course.scaffold import BEGIN, END
+from course.regions import find_region, replace_region
 from course.stages import STAGES
 from tests.mistakes import PLACES
 
@@ -28,29 +25,21 @@ class Seen(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the stage tests need, with the learner's package unsolved."""
-    root = tmp_path_factory.mktemp("course")
-    for name in ("tests", "course", "training", "gpt"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, root)
-    (root / "book" / "en").mkdir(parents=True)
-    (root / "book" / "en" / "05-attention.md").touch()
-    return root
+def learner(tmp_path_factory: pytest.TempPathFactory) -> Learner:
+    learner = Learner(tmp_path_factory.mktemp("course"), tests=True)
+    learner.file("input.txt", (ROOT / "input.txt").read_text(encoding="utf-8"))
+    return learner
 
 
-def see(course: Path, files: dict[str, str | bytes], *arguments: str) -> Seen:
-    """What pytest says when these files are in gpt/, solved and complete otherwise."""
-    shutil.rmtree(course / "gpt")
-    (course / "gpt").mkdir()
+EXACT = ("-m", "not comparison")
+
+
+def see(learner: Learner, files: dict[str, str | bytes], *arguments: str) -> Seen:
+    """What pytest says when these files are in gpt/, which is finished otherwise."""
     for name, text in {**SOLVED, **files}.items():
-        (course / "gpt" / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    report = course / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-m", "not comparison", f"--junit-xml={report}"]
-    done = subprocess.run(
-        [*command, *arguments], cwd=course, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8"
-    )
+        (learner.root / "gpt" / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    report = learner.root / "report.xml"
+    done = learner.run("-m", "pytest", f"--junit-xml={report}", *arguments)
     messages: dict[str, list[str]] = {}
     outcomes: dict[bool, set[str]] = {True: set(), False: set()}
     for case in ET.parse(report).iter("testcase"):
@@ -65,18 +54,19 @@ def see(course: Path, files: dict[str, str | bytes], *arguments: str) -> Seen:
 
 def answered(file: str, code: str) -> str:
     """The finished file with this code in its (last) TODO region."""
-    lines = SOLVED[file].splitlines(keepends=True)
-    begin, end = (max(i for i, line in enumerate(lines) if mark.fullmatch(line.rstrip("\n"))) for mark in (BEGIN, END))
-    indent = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
-    return "".join([*lines[: begin + 1], *(f"{indent}{line}\n" for line in code.splitlines()), *lines[end:]])
+    todo = next(todo for stage in reversed(STAGES) for todo in reversed(stage.todos) if todo.file == file)
+    region = find_region(SOLVED[file], todo.number)
+    assert region
+    indent = region.waiting[: len(region.waiting) - len(region.waiting.lstrip())]
+    return replace_region(SOLVED[file], region, "".join(f"{indent}{line}\n" for line in code.splitlines()))
 
 
 # ---- nothing written, and something written
 
 
-def test_the_unsolved_scaffold_fails_every_test_that_touches_a_todo(course: Path):
+def test_the_unsolved_scaffold_fails_every_test_that_touches_a_todo(learner: Learner):
     unsolved = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "gpt").glob("*.py")}
-    seen = see(course, unsolved, "tests", "-q")
+    seen = see(learner, unsolved, "tests", "-q")
     assert seen.passed == GIVEN
     waiting = {f"TODO {todo.number} is waiting in gpt/{todo.file}" for stage in STAGES for todo in stage.todos}
     said = {message.partition(",")[0] for messages in seen.messages.values() for message in messages}
@@ -195,12 +185,16 @@ GOOD = {  # not as usual, and right all the same
 
 
 @pytest.mark.parametrize("batch", range(len(BAD)))
-def test_bad_input_gets_one_clear_message_on_its_file(course: Path, batch: int):
+def test_bad_input_gets_one_clear_message_on_its_file(learner: Learner, batch: int):
     some = ("-k", "worked_by_hand or two_meanings or with_dropout_0")  # the first test of each TODO
     files = BAD[batch]
     tested = {file: f"tests/test_{stage.number}.py" for stage in STAGES for file in (t.file for t in stage.todos)}
     seen = see(
-        course, {file: text for file, (text, _) in files.items()}, *sorted({tested[file] for file in files}), *some
+        learner,
+        {file: text for file, (text, _) in files.items()},
+        *sorted({tested[file] for file in files}),
+        *some,
+        *EXACT,
     )
     for file, (_, said) in files.items():
         messages = seen.messages.get(tested[file].removeprefix("tests/"), [])
@@ -213,35 +207,35 @@ def test_bad_input_gets_one_clear_message_on_its_file(course: Path, batch: int):
     assert "INTERNALERROR" not in seen.screen
 
 
-def test_an_endless_loop_ends_with_its_line(course: Path):
+def test_an_endless_loop_ends_with_its_line(learner: Learner):
     """Also where a bare `except:` catches everything; after the first one, the patience with the others is less."""
     loops = {
         "head_v2.py": answered("head_v2.py", "while True:\n    pass"),
         "head_v3.py": answered("head_v3.py", "while True:\n    try:\n        pass\n    except:\n        pass"),
     }
-    some = ("tests/test_3.py", "tests/test_4.py", "-k", "worked_by_hand", "-o", "time_limit=4")
-    seen = see(course, loops, *some)
+    some = ("tests/test_3.py", "tests/test_4.py", "-k", "worked_by_hand", "-o", "time_limit=4", *EXACT)
+    seen = see(learner, loops, *some)
     for n, file, seconds in ((3, "head_v2", "4"), (4, "head_v3", "0.4")):
         (message,) = seen.messages[f"test_{n}.py"]
         said = rf"Stopped after {seconds} seconds, in gpt/{file}.py, line \d+\. Is there a loop that never ends\?"
         assert re.fullmatch(said, message.replace("\n", " ")), message
 
 
-def test_unusual_but_right_files_pass(course: Path):
-    seen = see(course, GOOD, *(f"tests/test_{n}.py" for n in (2, 3, 4, 5)))
+def test_unusual_but_right_files_pass(learner: Learner):
+    seen = see(learner, GOOD, *(f"tests/test_{n}.py" for n in (2, 3, 4, 5)), *EXACT)
     assert seen.failed == set(), seen.screen
 
 
-def test_a_missing_file_and_a_later_broken_stage_are_told_apart(course: Path):
+def test_a_missing_file_and_a_later_broken_stage_are_told_apart(learner: Learner):
     """A syntax error in stage 3 does not touch stage 2; an absent file has a way back."""
     files = {"head_v2.py": "def", "head_v3.py": ""}
-    seen = see(course, files, "tests/test_2.py", "tests/test_3.py")
+    seen = see(learner, files, "tests/test_2.py", "tests/test_3.py", *EXACT)
     assert set(seen.messages) == {"test_3.py"}
     assert len(seen.messages["test_3.py"]) == 1
 
 
-def test_tb_long_gives_an_expert_everything(course: Path):
-    seen = see(course, {"head_v2.py": answered("head_v2.py", "return x[:, 99]")}, "tests/test_3.py", "--tb=long", "-x")
+def test_tb_long_gives_an_expert_everything(learner: Learner):
+    seen = see(learner, {"head_v2.py": answered("head_v2.py", "return x[:, 99]")}, "tests/test_3.py", "--tb=long", "-x")
     assert "return x[:, 99]" in seen.screen
     assert "tests/kit/task.py" in seen.screen.replace("\\", "/")
     assert "IndexError" in seen.screen

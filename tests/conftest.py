@@ -94,8 +94,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if doc and item.config.getoption("capture") == "no" and doc != item.config.stash.get(ASKED, None):
         item.config.stash[ASKED] = doc
         print("\n" + textwrap.fill(doc.split("\n\n")[0], 79, initial_indent="    ", subsequent_indent="    "))
-    compares = item.get_closest_marker("comparison") is not None
-    limit = float(item.config.getini("time_limit")) * (20 if compares else 1)
+    limit = float(item.config.getini("time_limit")) * (20 if item.get_closest_marker("comparison") else 1)
     if item.config.stash.get(SLOW, False):
         limit /= 10
     stopped: list[str] = []
@@ -111,7 +110,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     hook, sys.breakpointhook = sys.breakpointhook, left_behind
     timer.start()
     try:
-        with fresh_torch(threads=None if compares else 1):
+        with fresh_torch():
             return (yield)
     except KeyboardInterrupt:
         if not stopped:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from course.stages import ROOT, STAGES
+from training.errors import UserError
 
 from .showing import WIDTH, filled
 
@@ -24,7 +25,7 @@ class Wrong(AssertionError):
 
 def explain(error: BaseException) -> str | None:
     """The message for the learner, or None where the error is not of the learner's making."""
-    if isinstance(error, Wrong):
+    if isinstance(error, Wrong | UserError):
         return filled(str(error))
     if is_waiting(error):
         return waiting(error)
