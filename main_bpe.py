@@ -103,7 +103,8 @@ def show(sentence: str, merges: list[Pair]) -> None:
             tokenizer = BPE(merges[:n])
             ids = tokenizer.encode(sentence)
             print(f"{n:7,} merges, {len(ids):3} symbols  {'|'.join(spell(ids, tokenizer.tokens))}")
-    print(f"{'decoded again':24}  {tokenizer.decode(ids)}\n")
+    tokenizer = BPE(merges)
+    print(f"{'decoded again':24}  {tokenizer.decode(tokenizer.encode(sentence))}\n")
 
 
 def compare(sentence: str, text: str, merges: list[Pair]) -> None:

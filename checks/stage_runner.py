@@ -79,7 +79,7 @@ def failures_of(stage: int) -> dict[str, str]:
     failed = {}
     for name, function, arguments in cases(stage):
         try:
-            with fresh_torch():
+            with fresh_torch(threads=1):
                 function(**arguments)
         except pytest.skip.Exception:
             raise

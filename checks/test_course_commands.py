@@ -399,4 +399,4 @@ def test_every_message_is_there_in_both_languages_with_the_same_places_and_is_us
     for key, (english, korean) in TEXTS.items():
         assert places(english) == places(korean), key
         assert re.search("[가-힣]", korean) or korean == english, key
-        assert key in used or key.startswith(("progress_", "page_")), key
+        assert key in used or key.startswith(("progress_", "page_", "ladder_")), key

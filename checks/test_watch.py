@@ -185,7 +185,11 @@ def test_however_it_ends_terminal_processes_and_lock_are_as_they_were(
 
 
 def descendants(pid: int) -> list[str]:
-    return [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text("utf-8").split()]
+    return [
+        child
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text(encoding="utf-8").split()
+    ]
 
 
 def assert_gone(processes: list[str]) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {  # each is the module course.NAME, which has main(argv) -> exit cod
     "progress": "what is green, since when, and with how many hints",
     "reset": "put a TODO back as it came",
     "solution": "the finished code beside yours",
+    "ladder": "train every finished stage, and see what each adds",
     "look": "a page to look inside your trained model",
     "doctor": "is it me or my machine?",
     "update": "take in a newer release, and keep what you wrote",

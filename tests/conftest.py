@@ -14,9 +14,10 @@ import pytest
 from tests.kit.failing import Wrong, explain, place_of
 from tests.kit.loading import fresh_torch
 
-FIRST = pytest.StashKey[dict[str, "Message"]]()  # a cause -> the message of the test that failed for it first
+FIRST = pytest.StashKey[dict[str, "Message"]]()  # a TODO -> the message of the first test that failed for it
+ASKED = pytest.StashKey[str]()  # what the last test asked; the same with other numbers is not said again
 SLOW = pytest.StashKey[bool]()  # whether a test ran into the time limit
-AT_MOST = 3  # messages of one test file on the screen; who has mended those sees the next
+AT_MOST = 3  # messages of one test file on the screen: a stage has up to three TODOs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest) -> Path | None:
+    """Where a comparison is drawn if somebody looks on (-s), as in runs/tests/5-attention_beats_the_average.png."""
+    if request.config.getoption("capture") != "no":
+        return None
+    stage, name = request.path.stem.removeprefix("test_"), request.node.name.removeprefix("test_")
+    return request.config.rootpath / "runs" / "tests" / f"{stage}-{name}.png"
 
 
 class Message:
@@ -44,17 +54,17 @@ class Message:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """One message for each cause, and few for each file."""
+    """One message for each TODO, that of the first test that fails: the first ones are the simplest."""
     report: Any = yield
     if not call.excinfo or not report.failed or item.config.getoption("tbstyle") == "long":
         return report
     text = explain(call.excinfo.value)
     if text:
         first = item.config.stash.setdefault(FIRST, {})
-        cause = f"{item.path} {getattr(call.excinfo.value, 'cause', None) or text}"
+        cause = f"{item.path} {getattr(call.excinfo.value, 'todo', None) or text}"
         here = [message for known, message in first.items() if known.startswith(f"{item.path} ")]
         shown = first.get(cause) or (here[-1] if len(here) == AT_MOST else None)
-        report.longrepr = Message(f"As in {first[cause].test}." if cause in first else text, item.name)
+        report.longrepr = Message(f"As in {shown.test}." if shown and shown.text == text else text, item.name)
         report.is_shown = shown is None
         if shown:
             shown.more += 1
@@ -81,9 +91,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Say what the test asks (with -s); end an endless loop; do not stop at a breakpoint() left behind."""
     doc = inspect.getdoc(getattr(item, "function", None))
-    if doc and item.config.getoption("capture") == "no":
+    if doc and item.config.getoption("capture") == "no" and doc != item.config.stash.get(ASKED, None):
+        item.config.stash[ASKED] = doc
         print("\n" + textwrap.fill(doc.split("\n\n")[0], 79, initial_indent="    ", subsequent_indent="    "))
-    limit = float(item.config.getini("time_limit")) * (20 if item.get_closest_marker("comparison") else 1)
+    compares = item.get_closest_marker("comparison") is not None
+    limit = float(item.config.getini("time_limit")) * (20 if compares else 1)
     if item.config.stash.get(SLOW, False):
         limit /= 10
     stopped: list[str] = []
@@ -99,7 +111,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     hook, sys.breakpointhook = sys.breakpointhook, left_behind
     timer.start()
     try:
-        with fresh_torch():
+        with fresh_torch(threads=None if compares else 1):
             return (yield)
     except KeyboardInterrupt:
         if not stopped:

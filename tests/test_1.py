@@ -1,5 +1,6 @@
 """Stage 1: the bigram model. Your file: gpt/gpt_v1.py (TODO 1). Chapter: book/en/01-bigram.md"""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.experiments.stage_1 import BIGRAM_COUNTS
 from tests.kit import Task, random, show, table, tokens
+from tests.kit.experiment import prove
+from tests.kit.seeds import seed
 
 GPT = Task("1", call="model.generate(prompt of {})", dims="B T", given="block_size token_embedding_table")
 SURE = 100.0  # where one logit is 100 and the others are 0, the softmax gives that token the probability 1
@@ -74,7 +78,7 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_table():
     3000 draws a row; the tolerance is six standard errors of the most uncertain number: the chance of a false alarm
     is below one in ten million.
     """
-    torch.manual_seed(1)
+    seed(1)
     model = bigram(PROBABILITIES.log() + torch.tensor([[4.0], [-2.0], [0.5], [1.0]]))
     last = torch.arange(4).repeat(3000)
     out = generate(model, torch.stack([3 - last, last], dim=1), 1)  # the token before the last one is another
@@ -85,17 +89,17 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_table():
 
 
 def test_tokens_are_drawn_at_temperature_1_and_anew_for_each_row():
-    """30000 times the same prompt: the shares are those of the softmax, and no row knows what its neighbour drew.
+    """20000 times the same prompt: the shares are those of the softmax, and no row knows what its neighbour drew.
 
     The tolerances are six standard errors: the chance of a false alarm is below one in ten million.
     """
-    torch.manual_seed(2)
+    seed(2)
     p = PROBABILITIES[0]
-    drawn = generate(bigram(PROBABILITIES.log()), torch.zeros(30000, 1, dtype=torch.long), 1)[:, -1]
-    GPT.expect(F.one_hot(drawn, 4).float().mean(dim=0), p, "The share of each token after token 0", "j", 0, 0.017)
+    drawn = generate(bigram(PROBABILITIES.log()), torch.zeros(20000, 1, dtype=torch.long), 1)[:, -1]
+    GPT.expect(F.one_hot(drawn, 4).float().mean(dim=0), p, "The share of each token after token 0", "j", 0, 0.021)
     pairs = F.one_hot(drawn[0::2] * 4 + drawn[1::2], 16).float().mean(dim=0).view(4, 4)
     want = p[:, None] * p
-    GPT.expect(pairs, want, "The share of rows with token i whose next row has token j", "i j", 0, 0.0236)
+    GPT.expect(pairs, want, "The share of rows with token i whose next row has token j", "i j", 0, 0.029)
 
 
 def test_the_second_new_token_is_drawn_from_the_row_of_the_first_one():
@@ -103,7 +107,7 @@ def test_the_second_new_token_is_drawn_from_the_row_of_the_first_one():
 
     10000 draws; the tolerance is six standard errors: the chance of a false alarm is below one in ten million.
     """
-    torch.manual_seed(3)
+    seed(3)
     out = generate(bigram(PROBABILITIES.log()), torch.zeros(10000, 1, dtype=torch.long), 2)
     got = F.one_hot(out[:, 1] * 4 + out[:, 2], 16).float().mean(dim=0).view(4, 4)
     want = PROBABILITIES[0][:, None] * PROBABILITIES
@@ -112,7 +116,7 @@ def test_the_second_new_token_is_drawn_from_the_row_of_the_first_one():
 
 def test_every_call_draws_anew():
     """Two calls with the same prompt give two texts. (40 draws from 50 tokens are never the same by chance.)"""
-    torch.manual_seed(4)
+    seed(4)
     model, prompt = bigram(torch.zeros(50, 50)), torch.zeros(1, 2, dtype=torch.long)
     first, second = generate(model, prompt, 40), generate(model, prompt, 40)
     if torch.equal(first, second):
@@ -148,6 +152,16 @@ def test_generate_works_on_the_device_of_its_prompt():
     model, prompt = random_model(), tokens(2, 3, 6)
     generate(model, prompt, 3)
     GPT.expect_on_device(model, prompt, 3)
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_the_trained_table_is_the_bigram_counts(picture: Path | None):
+    """Count how often each token follows each other one, and divide: training finds the same table, by small steps. Its
+    loss comes down to the entropy of the text, given the last token, and no bigram model gets below that."""
+    prove(BIGRAM_COUNTS, picture)
 
 
 # ---- what they share

@@ -4,6 +4,7 @@ Head, feed-forward layer and norms are stand-ins here, so that a mistake in anot
 """
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.experiments.stage_10 import DROPOUT_HELPS
 from tests.kit import Task, random, show, table
+from tests.kit.experiment import prove
 from tests.kit.standins import Function, PastMean, with_stand_ins
 
 X, HEAD, FFWD = 100.0, 3.0, 30.0  # of constant_block: x, what its head gives, what its feed-forward layer gives
@@ -149,6 +152,15 @@ def test_block_ver_4_works_in_the_precision_and_on_the_device_of_its_input():
     BLOCK.expect_precise(block().eval(), random(2, 5, 6))
     for training in (True, False):
         BLOCK.expect_on_device(block().train(training), random(2, 5, 6))
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_dropout_helps(picture: Path | None):
+    """1,000 characters, read again and again: the model that may not rely on any single number learns less by heart."""
+    prove(DROPOUT_HELPS, picture)
 
 
 # ---- what they share

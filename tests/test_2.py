@@ -4,13 +4,16 @@ Chapter: book/en/02-average.md
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.experiments.stage_2 import AVERAGE_BEATS_THE_LAST_TOKEN
 from tests.kit import Task, random, show, table, tokens
+from tests.kit.experiment import prove
 from tests.kit.standins import Function, PastMean, average
 
 
@@ -151,6 +154,16 @@ def test_the_logits_have_the_precision_and_the_device_of_the_model():
     """float64 in, float64 out; and nothing is built on another device than that of the model."""
     GPT.expect_precise(gpt(), tokens(2, 5))
     GPT.expect_on_device(gpt(), tokens(2, 5))
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_an_average_of_the_past_beats_the_last_token_alone(picture: Path | None):
+    """Two models learn the same game from the same examples. The answer is in the past, in whatever order: the average
+    has it, and the last token does not."""
+    prove(AVERAGE_BEATS_THE_LAST_TOKEN, picture)
 
 
 # ---- what they share

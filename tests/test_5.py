@@ -1,5 +1,6 @@
 """Stage 5: self-attention. Your file: gpt/head_v4.py (TODO 5). Chapter: book/en/05-attention.md"""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.experiments.stage_5 import ATTENTION_BEATS_THE_AVERAGE, SATURATION
 from tests.kit import Task, random, show, table
+from tests.kit.experiment import prove
 
 
 def right(head: Any, x: Tensor) -> Tensor:
@@ -112,6 +115,21 @@ def test_it_works_in_the_precision_and_on_the_device_of_its_input():
     """float64 in, float64 out; and nothing is built on another device than that of the input."""
     HEAD.expect_precise(made(), random(2, 5, 6))
     HEAD.expect_on_device(made(), random(2, 5, 6))
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_attention_beats_the_average(picture: Path | None):
+    """Two models read the same text in the same batches: one averages the past, the other learns where to look."""
+    prove(ATTENTION_BEATS_THE_AVERAGE, picture)
+
+
+@pytest.mark.comparison
+def test_without_scaling_softmax_saturates(picture: Path | None):
+    """Scores that grow with head_size leave nearly all the weight to one token, and hardly a gradient to learn from."""
+    prove(SATURATION, picture)
 
 
 # ---- what they share

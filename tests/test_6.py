@@ -1,6 +1,7 @@
 """Stage 6: positions. Your file: gpt/gpt_v3.py (TODO 6-1, TODO 6-2). Chapter: book/en/06-positions.md"""
 
 import cmath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.experiments.stage_6 import POSITIONS_SHOW_THE_ORDER
 from tests.kit import Task, Wrong, load, show, table, tokens
+from tests.kit.experiment import prove
+from tests.kit.seeds import seed
 from tests.kit.standins import PastMean
 
 GIVEN = "block_size token_embedding_table contextualizer lm_head pos_table"
@@ -183,6 +187,16 @@ def test_it_works_in_the_precision_and_on_the_device_of_the_model():
     GPT.expect_on_device(built(), tokens(2, 5, 11))
 
 
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_where_order_decides_gpt_ver_2_cannot_learn_and_gpt_ver_3_can(picture: Path | None):
+    """Four letters, then a question mark: which came first? Without positions, log(4) is the best possible loss.
+    Shuffle the letters, and one model notices nothing, while the other is sure of the wrong answer."""
+    prove(POSITIONS_SHOW_THE_ORDER, picture)
+
+
 # ---- what they share
 
 
@@ -194,7 +208,7 @@ def built(
     class GPTVer3(GPT.cls):
         pos_encodings = staticmethod(sinusoids)
 
-    torch.manual_seed(6)
+    seed(6)
     return GPTVer3(contextualizer or PastMean(embed_size), vocab_size, block_size, embed_size)
 
 

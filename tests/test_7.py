@@ -3,6 +3,7 @@ gpt/gpt_v4.py (TODO 7-3). Chapter: book/en/07-multi-head.md"""
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.experiments.stage_7 import LEARNED_POSITIONS, MULTI_HEAD_HELPS
 from tests.kit import Task, Wrong, load, random, show, table, tokens
 from tests.kit.costs import best_seconds, counted
+from tests.kit.experiment import prove
 from tests.kit.standins import PastMean
 
 
@@ -205,7 +208,7 @@ def test_multi_head_ver_2_is_faster_than_ver_1():
             f"MultiHeadVer2 takes {few} operations for 2 heads, and {many} for 16: it works on one head after another."
             " All heads have to be attended to at once, in one (B, n_heads, T, head_size) tensor."
         )
-    times = best_seconds({v.name: partial(pair[1], x) for v, pair in layers.items()})
+    times = best_seconds({v.name: partial(pair[1], x) for v, pair in layers.items()}, turns=3)
     show(
         "operations       2 heads  16 heads   time for 16, here and now",
         *(f"{v.name:16} {a:7} {b:9} {times[v.name] * 1e6:11.0f} us" for v, (a, b) in counts.items()),
@@ -251,6 +254,21 @@ def test_the_gpt_works_in_the_precision_and_on_the_device_of_its_weights():
     """A model in float64 gives logits in float64; and the positions are built on the device of the indices."""
     GPT.expect_precise(gpt(), tokens(2, 5))
     GPT.expect_on_device(gpt(), tokens(2, 5))
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_multi_head_helps(picture: Path | None):
+    """One head of width 64 against eight of width 8: with the same parameters, multiplications and batches."""
+    prove(MULTI_HEAD_HELPS, picture)
+
+
+@pytest.mark.comparison
+def test_learned_positions_do_at_least_as_well_as_sinusoids(picture: Path | None):
+    """The puzzle of stage 6 again. Allowed is a loss that is 0.3 higher; without positions it is 1.4 higher."""
+    prove(LEARNED_POSITIONS, picture)
 
 
 # ---- what they share

@@ -5,13 +5,16 @@ The blocks are tested with stand-ins for head and feed-forward layer, so that a 
 another.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.experiments.stage_8 import FFN_HELPS, RESIDUAL_HELPS
 from tests.kit import Task, random, show, table
+from tests.kit.experiment import prove
 from tests.kit.standins import Function, PastMean, with_stand_ins
 
 
@@ -204,6 +207,21 @@ def test_it_works_in_the_precision_and_on_the_device_of_its_input(task: Task):
     """float64 in, float64 out; and nothing is built on another device than that of the input."""
     task.expect_precise(any_layer(task), random(2, 5, 6))
     task.expect_on_device(any_layer(task), random(2, 5, 6))
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_ffn_helps(picture: Path | None):
+    """BlockVer2 against the same without its feed-forward layer: gathering alone, and gathering and thinking."""
+    prove(FFN_HELPS, picture)
+
+
+@pytest.mark.comparison
+def test_residual_conn_helps_when_network_is_deep(picture: Path | None):
+    """Four blocks with the two sums, and four without. Both have the same parameters."""
+    prove(RESIDUAL_HELPS, picture)
 
 
 # ---- what they share

@@ -1,6 +1,7 @@
 """Stage 9: LayerNorm. Your files: gpt/layer_norm.py (TODO 9-1) and gpt/block_v3.py (TODO 9-2).
 Chapter: book/en/09-layer-norm.md"""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.experiments.stage_9 import GRADIENTS, LAYER_NORM_HELPS
 from tests.kit import Task, random, show, table
+from tests.kit.experiment import prove
 from tests.kit.standins import Function, PastMean, with_stand_ins
 
 
@@ -144,6 +147,22 @@ def test_block_ver_3_works_in_the_precision_and_on_the_device_of_its_input():
     """float64 in, float64 out; and nothing is built on another device than that of the input."""
     BLOCK.expect_precise(block(), random(2, 5, 6))
     BLOCK.expect_on_device(block(), random(2, 5, 6))
+
+
+# ---- does it help?
+
+
+@pytest.mark.comparison
+def test_layer_norm_mitigates_vanishing_gradient(picture: Path | None):
+    """Eight blocks without residual connections, plain and with LayerNorm: how much of the gradient at the last block
+    arrives at the first one? (Beside them, for comparison, a stack with residual connections.)"""
+    prove(GRADIENTS, picture)
+
+
+@pytest.mark.comparison
+def test_layer_norm_helps_when_network_is_deep(picture: Path | None):
+    """Eight blocks at a learning rate of 1e-2: with LayerNorm they learn, without it hardly anything."""
+    prove(LAYER_NORM_HELPS, picture)
 
 
 # ---- what they share

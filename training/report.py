@@ -97,10 +97,8 @@ class Run:
         trainer.restore(state)
         if cut:
             self.cut(trainer.iteration)
-        return [
-            *(f"warning: {c}" for c in complaints),
-            f"resume: {self.folder.as_posix()} at step {trainer.iteration:,}",
-        ]
+        here = f"resume: {self.folder.as_posix()}, at iteration {trainer.iteration:,}"
+        return [*(f"warning: {complaint}" for complaint in complaints), here]
 
     @classmethod
     def load(cls, folder: Path, overrides: dict[str, Any] | None = None) -> "Run":

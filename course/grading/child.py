@@ -27,18 +27,10 @@ def main(settings: dict[str, Any]) -> int:
     sys.path.insert(0, settings["course"])
     os.chdir(settings["course"])
     stage = settings["stage"]
-    options = [
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:hypothesispytest",
-        "-o",
-        "filterwarnings=default",
-        "-s",
-        "--tb=short",
-    ]
+    options = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--no-record", "--capture=sys", "--tb=short"]
+    options += ["-o", "filterwarnings=default", "-o", f"time_limit={settings['seconds']}"]
     what = [f"tests/test_{stage}.py"] if stage else ["tests", "--collect-only"]
-    return pytest.main([*options, *what], plugins=[Recorder(out, stage, settings["seconds"])])
+    return pytest.main([*options, *what], plugins=[Recorder(out, stage)])
 
 
 def restrict(limits: dict[str, int], uid: int | None) -> None:
@@ -77,16 +69,12 @@ ITSELF = {"torch.manual_seed"}  # torch wraps it when it loads its compiler
 class Recorder:
     """A pytest plugin that says what is collected, what the probes give, and how each test ends."""
 
-    def __init__(self, out: Out, stage: int, seconds: float):
+    def __init__(self, out: Out, stage: int):
         self.out = out
         self.stage = stage
-        self.seconds = seconds
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.out.say(collected=[item.nodeid for item in session.items])
-        for plugin in session.config.pluginmanager.get_plugins():
-            if hasattr(plugin, "TIME_LIMIT"):
-                plugin.TIME_LIMIT = self.seconds
         self.guard = Guard()
         from course.grading import probes
 
@@ -127,7 +115,7 @@ class Guard:
             f"{name}.{key}": (vars(space), key, value)
             for name, space in spaces.items()
             for key, value in list(vars(space).items())
-            if callable(value) and key != "TIME_LIMIT"
+            if callable(value)
         }
 
     def changed(self) -> list[str]:

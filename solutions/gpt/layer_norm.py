@@ -26,6 +26,6 @@ class LayerNorm(nn.Module):
     def forward(self, x: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
         # TODO 9-1: subtract the mean, divide by the standard deviation, scale, shift
         centered = x - x.mean(dim=-1, keepdim=True)  # (..., C) - (..., 1)
-        var = centered.square().mean(dim=-1, keepdim=True)  # (..., 1)
+        var = (centered * centered).mean(dim=-1, keepdim=True)  # (..., 1)
         return self.gamma * (centered * torch.rsqrt(var + self.eps)) + self.beta
         # END TODO 9-1

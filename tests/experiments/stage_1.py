@@ -40,6 +40,7 @@ class BigramCounts:
             curve = descend(optimizer, lambda: model(x, y)[1], 1 if alike else self.steps, learning_rate=0.5)
             loss = model(x, y)[1].item()
         seconds = time.perf_counter() - start
+        written = self.text.decode(model.generate(torch.zeros(1, 1, dtype=torch.long), 70)[0])
         counts = F.one_hot(x.flatten() * V + y.flatten(), V * V).sum(dim=0).view(V, V).double()
         entropy = conditional_entropy(counts)
         table = model.token_embedding_table.weight.detach().double().softmax(dim=-1)
@@ -58,7 +59,8 @@ class BigramCounts:
             Asked("share of probability that is not where the counts have it", misplaced, self.close, at_most=True),
             Asked("the loss minus the entropy, which it cannot cross", loss - entropy, -1e-4, fact=True),
         ]
-        return Outcome(rows, asked, {"the bigram model": curve}, ("conditional entropy of the text", entropy))
+        level = ("conditional entropy of the text", entropy)
+        return Outcome(rows, asked, {"the bigram model": curve}, level, [f"It writes: {' '.join(written.split())}"])
 
 
 def conditional_entropy(counts: Tensor) -> float:

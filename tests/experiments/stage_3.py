@@ -35,9 +35,7 @@ class Speed:
         rows = [["32 x 16 tokens", "operations", "ms"]]
         rows += [[name, str(operations[name]), f"{1000 * best[name]:.3f}"] for name in calls]
         ratio = best["two loops"] / best["your head"]
-        note = (
-            "Each operation has to be called from Python and started in torch; for few numbers, that is all its time."
-        )
+        note = "Each operation has to be called from Python and started in torch; for few numbers, that is its time."
         return Outcome(rows, [Asked("times as fast", ratio, self.margin, ratio=True)], notes=[note])
 
 

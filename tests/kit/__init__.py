@@ -2,7 +2,8 @@
 
 from .failing import Wrong
 from .loading import load
+from .seeds import random, tokens
 from .showing import show, table
-from .task import Task, random, tokens
+from .task import Task
 
 __all__ = ["Task", "Wrong", "load", "random", "show", "table", "tokens"]

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from .costs import best_seconds, steps
+from .costs import steps
+from .seeds import random
 from .showing import show
-from .task import Task, random
+from .task import Task
 
 
 def two_loops(x: Tensor) -> Tensor:
@@ -25,17 +26,3 @@ def expect_few_steps(head: Task) -> None:
             message = f"x passes through {few} operations for {a} {what}, and through {many} for {b}."
             raise head.wrong(f"{message} There is a loop in it that a matrix product does not need.")
     show(*rows)
-
-
-def expect_speed(head: Task) -> None:
-    """Many times as fast as two loops, for 32 examples of 16 tokens."""
-    x, module = random(32, 16, 8), head.make()
-    head.run(module, x)
-    best = best_seconds({"loops": lambda: two_loops(x), "product": lambda: module(x)})
-    loops, product = best["loops"] * 1e3, best["product"] * 1e3
-    if loops < 5 * product:
-        raise head.wrong(
-            f"For 32 examples of 16 tokens, {head.name} takes {product:.2f} ms, and two loops {loops:.2f} ms."
-            " A matrix product is more than 5 times as fast as the loops."
-        )
-    show(f"two loops {loops:.2f} ms, {head.name} {product:.2f} ms: {loops / product:.0f} times as fast")

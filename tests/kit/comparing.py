@@ -72,4 +72,4 @@ def both(got: Tensor, want: Tensor, dims: str, place: tuple[int, ...], far: Tens
     right = table(got, "", f"{names[-1]}=", r, c, marked=far).splitlines()
     width = max(map(len, left)) + 2
     head = f"{'expected' + (f' ({example})' if example else ''):{width + 2}}got (* differs)"
-    return "\n".join([head] + [f"{a:{width}}{b}" for a, b in zip(left, right, strict=True)])
+    return "\n".join([head] + [f"{a:{width}}{b}".rstrip() for a, b in zip(left, right, strict=True)])

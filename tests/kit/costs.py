@@ -1,9 +1,11 @@
 """What a call costs: operations, multiplications, seconds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -51,9 +53,21 @@ def steps(out: Any) -> int:
 def best_seconds(calls: dict[str, Callable[[], Any]], turns: int = 9) -> dict[str, float]:
     """The shortest of several runs of each call, all in turns."""
     best = dict.fromkeys(calls, float("inf"))
-    for _ in range(turns):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            best[name] = min(best[name], time.perf_counter() - start)
+    with one_thread():
+        for _ in range(turns):
+            for name, call in calls.items():
+                start = time.perf_counter()
+                call()
+                best[name] = min(best[name], time.perf_counter() - start)
     return best
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """On tensors as small as here, a second thread is nothing but waiting, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -20,6 +20,7 @@ from training.data import read_text, sample_batch, windows
 from training.tokenizer import CharTokenizer
 
 from .charts import aligned, chart, draw
+from .costs import one_thread
 from .failing import Wrong, is_waiting, last_frame
 from .loading import load
 from .showing import show
@@ -98,17 +99,6 @@ def prove(experiment: Experiment, picture: Path | None = None) -> None:
         raise Wrong(f"Not so here: {experiment.claim}.\n\n{table}\n\n{short}\n\n{experiment.reason}")
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """On tensors as small as here, a second thread is nothing but waiting, above all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 # ---- what a model is trained on
 
 
@@ -140,6 +130,9 @@ class Text:
     @property
     def vocab_size(self) -> int:
         return _tokens(self.training + self.validation)[1].vocab_size
+
+    def decode(self, tokens: Tensor) -> str:
+        return _tokens(self.training + self.validation)[1].decode(tokens.tolist())
 
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return sample_batch(self.parts[0], self.batch_size, self.context, generator)

@@ -9,19 +9,17 @@ from types import FrameType
 
 from course.stages import ROOT, STAGES
 
+from .showing import WIDTH, filled
+
 PACKAGES = (ROOT / "gpt", ROOT / "solutions" / "gpt")
-WIDTH = 79
 
 
 class Wrong(AssertionError):
-    """What the learner's code gave is not what was asked; the message says how.
+    """What the learner's code gave is not what was asked; the message says how. todo: the one that has to be mended."""
 
-    cause: what it comes from, where that is known. Tests that fail for the same cause need to say it only once.
-    """
-
-    def __init__(self, message: str, cause: str | None = None):
+    def __init__(self, message: str, todo: str | None = None):
         super().__init__(message)
-        self.cause = cause
+        self.todo = todo
 
 
 def explain(error: BaseException) -> str | None:
@@ -116,12 +114,3 @@ def place_of_error(error: BaseException) -> str:
     """The same, for the innermost frame of an exception's traceback."""
     frame = last_frame(error)
     return f", in {short(frame.filename)}, line {frame.lineno}" if frame else ""
-
-
-def filled(message: str) -> str:
-    """Prose broken at the width of a small terminal; tables and indented lines as they are."""
-    lines = []
-    for line in message.splitlines():
-        prose = len(line) > WIDTH and "  " not in line
-        lines += textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) if prose else [line]
-    return "\n".join(lines)

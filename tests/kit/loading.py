@@ -13,14 +13,20 @@ KEEP = "Keep the names as they came: the tests and the later stages rely on them
 
 
 @contextmanager
-def fresh_torch() -> Iterator[None]:
-    """torch's global switches as they were, whatever the learner's code does to them."""
-    dtype = torch.get_default_dtype()
+def fresh_torch(threads: int | None = None) -> Iterator[None]:
+    """torch's global switches as they were, whatever the learner's code does to them.
+
+    threads: for the time being. With tensors as small as those of the exact tests, more than one only wait for each
+    other.
+    """
+    dtype, before = torch.get_default_dtype(), torch.get_num_threads()
+    torch.set_num_threads(threads or before)
     try:
         with torch.enable_grad():
             yield
     finally:
         torch.set_default_dtype(dtype)
+        torch.set_num_threads(before)
 
 
 def load(name: str, method: str | None = None) -> Any:

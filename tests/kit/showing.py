@@ -1,15 +1,27 @@
 """What `pytest -s` prints: small numbers where they teach. Plain ASCII, so that every console can show it."""
 
+import textwrap
 from collections.abc import Sequence
 
 from torch import Tensor
+
+WIDTH = 79
 
 
 def show(*lines: object) -> None:
     """Print lines, indented, under the test's name."""
     print()
-    for line in "\n".join(str(line) for line in lines).splitlines():
+    for line in filled("\n".join(str(line) for line in lines), WIDTH - 4).splitlines():
         print(f"    {line}")
+
+
+def filled(message: str, width: int = WIDTH) -> str:
+    """Prose broken at the width of a small terminal; tables and indented lines as they are."""
+    lines = []
+    for line in message.splitlines():
+        prose = len(line) > width and "  " not in line
+        lines += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) if prose else [line]
+    return "\n".join(lines)
 
 
 def table(
@@ -33,7 +45,7 @@ def table(
         lines.append(" " * (5 if rows else 0) + "".join(names))
     for i, (head, values) in enumerate(zip(heads, matrix.tolist(), strict=True)):
         stars = [gap] * len(values) if marked is None else ["*" if far else " " for far in marked[i].tolist()]
-        lines.append(head + "".join(number(value) + star for value, star in zip(values, stars, strict=True)))
+        lines.append(head + "".join(number(v) + star for v, star in zip(values, stars, strict=True)).rstrip())
     return "\n".join(lines)
 
 

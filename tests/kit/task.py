@@ -9,10 +9,12 @@ from torch import Tensor
 
 from tests.mistakes import named, place_of
 
+from . import seeds
 from .comparing import another_kind, difference
 from .devices import misplaced, to_far
 from .failing import Wrong, explain, in_short, is_waiting, place_of_error
 from .loading import load
+from .seeds import random
 from .showing import by
 
 Right = Callable[[Any, Tensor], Tensor]
@@ -49,7 +51,7 @@ class Task:
     def make(self, *args: Any, seed: int | None = 0, **kwargs: Any) -> Any:
         """An object of the learner's class, with the same weights each time (or, for seed=None, with others)."""
         if seed is not None:
-            torch.manual_seed(seed)
+            seeds.seed(seed)
         made = self.attempt(partial(self.cls, *args, **kwargs), f"{self.name}(...)")
         lost = next((name for name in self.given if not hasattr(made, name)), None)
         if lost:
@@ -74,8 +76,7 @@ class Task:
         except Exception as error:
             if isinstance(error, Wrong) or is_waiting(error):
                 raise
-            said = explain(error) or in_short(error)
-            raise self.wrong(f"{what} failed.\n{said}", cause=said) from error
+            raise self.wrong(f"{what} failed.\n{explain(error) or in_short(error)}") from error
 
     def applied(self, module: Any) -> Any:
         return module if self.method in ("__init__", "forward") else getattr(module, self.method)
@@ -85,10 +86,10 @@ class Task:
 
     # ---- what is wrong with it
 
-    def wrong(self, message: str, cause: str | None = None) -> Wrong:
+    def wrong(self, message: str) -> Wrong:
         """The error to raise: the message, and the name of the known mistake whose outcome this is, if it is one."""
         known = named(self.todo, self.cls)
-        return Wrong(f"{message}\n\n{known}" if known else message, known or cause)
+        return Wrong(f"{message}\n\n{known}" if known else message, self.todo)
 
     def expect(
         self, got: Any, want: Tensor, what: str, dims: str | None = None, rtol: float = 1e-4, atol: float = 1e-5
@@ -206,13 +207,3 @@ class Task:
                 " the input: torch.zeros_like(x), or torch.zeros(..., device=x.device).",
             }
             raise self.wrong(f"On a GPU this would fail: {what[failed.kind]}")
-
-
-def random(*sizes: int, seed: int = 0) -> Tensor:
-    """Random numbers, the same each time."""
-    return 2 * torch.randn(*sizes, generator=torch.Generator().manual_seed(seed))
-
-
-def tokens(B: int, T: int, vocab_size: int = 7, seed: int = 0) -> Tensor:
-    """Random tokens, the same each time."""
-    return torch.randint(vocab_size, (B, T), generator=torch.Generator().manual_seed(seed + 100 * B + T))

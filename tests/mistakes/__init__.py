@@ -84,11 +84,20 @@ def place_of(todo: str) -> Place:
 @lru_cache(maxsize=32)
 def named(todo: str, cls: Any) -> str | None:
     """The explanation of the one known mistake whose outcome on all probes is that of the learner's class."""
-    theirs = place_of(todo).observe(cls)
-    matches = [m for m, outcome in outcomes(todo, cls).items() if same(theirs, outcome)]
+    theirs, known = place_of(todo).observe(cls), outcomes(todo, cls)
+    matches = [m for m, outcome in known.items() if same(theirs, outcome)]
+    if not matches:  # it may have a second flaw, on another device or in another precision
+        matches = [m for m, outcome in known.items() if same(_apart(theirs), _apart(outcome))]
+        if any(known[m].get("device", "nothing") != "nothing" for m in matches):
+            return None  # these are mistakes on another device, and theirs is another
     if len(matches) != 1:
         return None
     return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{matches[0].explanation}"
+
+
+def _apart(outcome: Outcome) -> Outcome:
+    """What was observed apart from device and precision."""
+    return {key: value for key, value in outcome.items() if key not in ("device", "precision")}
 
 
 def outcomes(todo: str, cls: Any) -> dict[Mistake, Outcome]:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.kit.seeds import seed
+
 from . import Outcome, mistake, place
 
 SURE = 100.0
@@ -18,7 +20,7 @@ def observe(cls: type) -> Outcome:
     """What comes from a model whose next token is certain (no randomness left), and the shares of many draws."""
     state = torch.random.get_rng_state()
     grad_mode = torch.is_grad_enabled()
-    torch.manual_seed(1)
+    seed(1)
     try:
         outcome: Outcome = {}
         for B, T, new in ((1, 3, 2), (2, 1, 4), (2, 2, 0), (3, 6, 3), (2, 4, 3), (2, 2, 5)):

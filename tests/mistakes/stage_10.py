@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.kit.devices import placement
+from tests.kit.seeds import seed
 from tests.kit.standins import Function, PastMean, with_stand_ins
 
 from . import Outcome, mistake, observed, place
@@ -25,7 +26,7 @@ def observe(cls: Any) -> Outcome:
     for mode in ("train", "eval"):
         training = mode == "train"
 
-        torch.manual_seed(10)
+        seed(10)
         block = with_stand_ins(cls(PastMean(6), 6, 0.0 if training else 0.5), 6).train(training)
         x = 1 + 2 * torch.randn(2, 5, 6)
         first, again = watched(block, x), watched(block, x)
@@ -38,7 +39,7 @@ def observe(cls: Any) -> Outcome:
         outcome[f"{mode} numbers"] = observed(lambda block=block, x=x: _numbers(block, x))
 
         for p1, p2 in ((0.5, 0.0), (0.0, 0.5)):
-            torch.manual_seed(10)
+            seed(10)
             block = with_stand_ins(cls(nn.Linear(3, 3), 3, 0.5), 3).double().train(training)
             block.dropout1.p, block.dropout2.p = p1, p2
             x = (1 + 2 * torch.randn(3, dtype=torch.float64)).expand(48, 48, 3).clone()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.kit.devices import placement
+from tests.kit.seeds import seed
 
 from . import Outcome, mistake, place
 
@@ -314,7 +315,7 @@ def observe_gpt(cls: type) -> Outcome:
     outcome: Outcome = {}
     state = torch.random.get_rng_state()
     for B, T in ((2, 4), (1, 6), (3, 1)):
-        torch.manual_seed(T)
+        seed(T)
         model: Any = cls(Curved(), 7, 6, 5)
         indices = torch.arange(B * T).view(B, T) * 3 % 7
         out = _ended(lambda model=model, indices=indices: model.logits(indices))

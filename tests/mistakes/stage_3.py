@@ -35,8 +35,10 @@ def observe_average(cls: type) -> Outcome:
         x = torch.arange(2.0 * T).view(1, T, 2).square()
         outcome[f"same head {T}"] = ended(lambda x=x: kept(head(x)))
     double = torch.tensor([[[1.0, 1e-9], [1 + 1e-9, 0.0]]], dtype=torch.float64)
-    outcome["dtype"] = ended(lambda: str(cls()(double).dtype))
-    outcome["exact"] = ended(lambda: abs(cls()(double)[0, 1, 0].item() - 1 - 5e-10) < 1e-12)
+    outcome["precision"] = [
+        ended(lambda: str(cls()(double).dtype)),
+        ended(lambda: abs(cls()(double)[0, 1, 0].item() - 1 - 5e-10) < 1e-12),
+    ]
     outcome["device"] = ended(lambda: placement(cls(), double))
     outcome["loop over time"] = ended(lambda: _steps(cls(), 2, 64) > 4 * _steps(cls(), 2, 4))
     outcome["loop over the batch"] = ended(lambda: _steps(cls(), 32, 2) > 4 * _steps(cls(), 2, 2))

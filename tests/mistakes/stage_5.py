@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from tests.kit.seeds import seed
+
 from . import Outcome, mistake, observed, place
 
 
@@ -11,7 +13,7 @@ def observe(cls: type) -> Outcome:
     """Outputs, wei, var and gradients for sequences shorter than the context and as long, and a batch of one."""
     outcome: Outcome = {}
     for B, T in ((2, 5), (1, 8), (3, 1)):
-        torch.manual_seed(5)
+        seed(5)
         head = cls(block_size=8, embed_size=6, head_size=4)
         x = (2 * torch.randn(B, T, 6)).requires_grad_()
         outcome[f"out {T}"] = out = observed(lambda head=head, x=x: head(x))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.kit.devices import placement
+from tests.kit.seeds import seed
 
 from . import Outcome, mistake, observed, place
 
@@ -48,7 +49,7 @@ def observe_logits(cls: type) -> Outcome:
     class GPTVer3(cls):
         pos_encodings = staticmethod(right_encodings)
 
-    torch.manual_seed(6)
+    seed(6)
     model = GPTVer3(Past(6), 11, 8, 6)
     outcome: Outcome = {}
     for B, T in ((2, 5), (1, 8), (3, 1), (2, 8)):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from tests.kit.costs import counted
 from tests.kit.devices import placement
+from tests.kit.seeds import seed
 
 from . import Outcome, mistake, observed, place
 
@@ -49,7 +50,7 @@ def observe_ver_1(cls: Any) -> Outcome:
     """Outputs, gradients, and what goes into the heads (linear layers stand in for them) and into the projection."""
     outcome: Outcome = {}
     for B, T, H in ((2, 5, 3), (1, 8, 2), (3, 1, 3), (2, 3, 1)):
-        torch.manual_seed(7)
+        seed(7)
         layer = cls(8, 6, H)
         layer.heads = nn.ModuleList(nn.Linear(6, 6 // H) for _ in range(H))
         seen = sent_in([*layer.heads, layer.proj])
@@ -200,7 +201,7 @@ def observe_ver_2(cls: Any) -> Outcome:
     """Outputs and gradients for several sizes, whether the work grows with the heads, and the device."""
     outcome: Outcome = {}
     for B, T, H in ((2, 5, 3), (2, 8, 3), (1, 5, 3), (3, 1, 3), (2, 5, 1)):
-        torch.manual_seed(7)
+        seed(7)
         layer = cls(8, 12, H)
         x = (3 * torch.randn(B, T, 12)).requires_grad_()
         copy = x.detach().clone()
@@ -570,7 +571,7 @@ class Square(nn.Module):
 
 
 def probe(cls: Any) -> Any:
-    torch.manual_seed(7)
+    seed(7)
     model = cls(Square(), 7, 8, 6)
     nn.init.normal_(model.ln_f.weight)
     nn.init.normal_(model.ln_f.bias)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.kit.seeds import seed
+
 from . import Outcome, mistake, place
 
 
@@ -377,7 +379,7 @@ class StandIn(nn.Module):
 def make_block(cls: Any, embed_size: int = 6) -> Any:
     """A block with stand-ins in both places, so that what it does depends on its forward alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(8)
+        seed(8)
         head, ffwd = StandIn(embed_size, over_time=True), StandIn(embed_size, over_time=False)
         block = cls(head, embed_size)
     block.head, block.ffwd = head, ffwd

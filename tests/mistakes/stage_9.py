@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.kit.seeds import seed
 from tests.kit.standins import PastMean, with_stand_ins
 
 from . import Outcome, mistake, observed, place
@@ -35,7 +36,7 @@ def observe(cls: type) -> Outcome:
         ((2, 2, 3, 6), 2.0, 1e-5), ((6, 6), 2.0, 1e-5),
     ]  # fmt: skip
     for shape, scale, eps in probes:
-        torch.manual_seed(9)
+        seed(9)
         norm = cls(6, eps=eps)
         nn.init.normal_(norm.gamma)
         nn.init.normal_(norm.beta)
@@ -309,7 +310,7 @@ def observe_block(cls: Any) -> Outcome:
     """Outputs, gradients and x afterwards, with layers of our own in the block; an example alone, one token alone."""
     outcome: Outcome = {}
     for B, T in ((2, 5), (1, 3), (3, 1)):
-        torch.manual_seed(9)
+        seed(9)
         block = with_stand_ins(cls(PastMean(6), 6), 6)
         x = 1 + 2 * torch.randn(B, T, 6)
         outcome[f"{T}"] = watched(block, x)
