@@ -12,7 +12,7 @@ from course.scaffold import scaffold
 from course.stages import STAGES
 
 FOLDERS = ("course", "training", "solutions")
-FILES = ("conftest.py", "main.py", "pyproject.toml", "config.yaml", "requirements.txt")
+FILES = ("conftest.py", "main.py", "pyproject.toml", "config.yaml", "requirements.txt", "input.txt")
 CHAPTER = """# {number}. {title}
 
 ## {idea}

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from checks.conftest import ROOT
 from checks.learner import Learner, plain
+from course.__main__ import COMMANDS
 from course.messages import TEXTS
 
 HEAD = "gpt/head_v4.py"
@@ -107,6 +108,24 @@ def test_the_language_is_that_of_the_option_or_of_the_system(learner: Learner):
         2,
         "error: there is no language 'fr'; the course speaks en and ko (--lang)\n",
     )
+
+
+def test_help_lists_every_command_in_both_languages(learner: Learner):
+    for language in ("en", "ko"):
+        shown = learner.course("--help", "--lang", language).stdout
+        assert re.findall(r"^    (\w+) +\S", shown, re.M) == list(COMMANDS)
+    assert "힌트" in shown
+
+
+@pytest.mark.parametrize("command", ["--help", "read"])
+def test_a_reader_that_has_seen_enough_is_no_error(learner: Learner, command: str):
+    code = (
+        "import subprocess, sys\n"
+        f"program = subprocess.Popen([sys.executable, '-m', 'course', '{command}'], stdout=-1, stderr=-1)\n"
+        "program.stdout.close()\n"
+        "print(program.stderr.read().decode(), end='')\n"
+    )
+    assert learner.run("-c", code).stdout == ""
 
 
 def test_a_deleted_file_is_offered_back(learner: Learner):
@@ -399,4 +418,4 @@ def test_every_message_is_there_in_both_languages_with_the_same_places_and_is_us
     for key, (english, korean) in TEXTS.items():
         assert places(english) == places(korean), key
         assert re.search("[가-힣]", korean) or korean == english, key
-        assert key in used or key.startswith(("progress_", "page_", "ladder_")), key
+        assert key in used or key.startswith(("progress_", "page_", "ladder_", "command_")), key

@@ -40,6 +40,10 @@ def test_the_first_stages_without_answers_install_and_run(tmp_path: Path):
     assert " passed" not in unsolved.stdout, unsolved.stdout
     assert "TODO 3 is waiting" in unsolved.stdout
     assert "for instructors" in run(folder, "-m", "course", "grade", "x").stderr
+    came = (folder / "gpt" / "head_v2.py").read_bytes()
+    (folder / "gpt" / "head_v2.py").unlink()
+    assert run(folder, "-m", "course", "reset", "3").returncode == 0
+    assert (folder / "gpt" / "head_v2.py").read_bytes() == came
     solve(folder)
     solved = run(folder, "-m", "pytest", "tests", "-q", "-p", "no:cacheprovider", "-m", "not comparison")
     assert solved.returncode == 0, solved.stdout
@@ -53,6 +57,9 @@ def test_a_later_week_comes_with_the_earlier_stages_finished(tmp_path: Path):
         source = "gpt" if path.name in begun else "solutions/gpt"
         want = scaffold.scaffold()[ROOT / "gpt" / path.name] if source == "gpt" else None
         assert path.read_text(encoding="utf-8") == (want or (ROOT / source / path.name).read_text(encoding="utf-8"))
+    shown = run(folder, "-m", "course", "next", "--lang", "en").stdout
+    assert "Next: TODO 5 in gpt/head_v4.py" in shown
+    assert shown.count("came finished") == 4
 
 
 def test_the_stages_of_a_release_are_said_by_stage_or_by_week():

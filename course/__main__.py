@@ -1,7 +1,4 @@
-"""python -m course [COMMAND] [--lang en|ko]: what goes on around the code. Without a command: what comes next.
-
-From a folder inside the course, `python ../course COMMAND` does the same. Each command explains itself with --help.
-"""
+"""python -m course [COMMAND]: what goes on around the code; from a folder inside the course, python ../course."""
 
 import importlib
 import importlib.util
@@ -15,23 +12,10 @@ from course import messages
 from training.console import exit_code
 from training.errors import UserError
 
-COMMANDS = {  # each is the module course.NAME, which has main(argv) -> exit code and is imported only when called
-    "next": "where you are, and what comes next",
-    "watch": "run the stage's test whenever you save",
-    "hint": "the next hint for a TODO",
-    "read": "a chapter, in the terminal",
-    "questions": "a chapter's questions, and their answers",
-    "progress": "what is green, since when, and with how many hints",
-    "reset": "put a TODO back as it came",
-    "solution": "the finished code beside yours",
-    "ladder": "train every finished stage, and see what each adds",
-    "look": "a page to look inside your trained model",
-    "doctor": "is it me or my machine?",
-    "update": "take in a newer release, and keep what you wrote",
-    "scaffold": "make gpt/ from solutions/gpt/ (for contributors)",
-    "grade": "grade submissions, shut in, with reports and files for Gradescope, CI and spreadsheets",
-    "release": "make what is handed out to students, or Gradescope's autograder",
-}
+COMMANDS = (  # each is the module course.NAME, which has main(argv) -> exit code and is imported only when called
+    "next", "watch", "hint", "read", "questions", "progress", "reset", "solution", "ladder", "look", "doctor", "update",
+    "scaffold", "grade", "release",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:
@@ -41,7 +25,7 @@ def main(argv: list[str]) -> int:
 def call(argv: list[str]) -> int:
     name, *rest = messages.choose_language(argv) or ["next"]
     if name in ("-h", "--help"):
-        print(__doc__, *(f"    {name:12}{text}" for name, text in COMMANDS.items()), sep="\n")
+        print(messages.say("help"), *(f"    {c:12}{messages.say(f'command_{c}')}" for c in COMMANDS), sep="\n")
         return 0
     if name not in COMMANDS:
         raise UserError(f"there is no command '{name}'; python -m course --help lists them")
@@ -53,6 +37,8 @@ def call(argv: list[str]) -> int:
         if (error.name or "").split(".")[0] in ("course", "training"):
             raise
         raise UserError(messages.say("not_installed", name=error.name)) from None
+    except BrokenPipeError:
+        raise
     except OSError as error:  # a full disk, a folder that may not be written to
         raise UserError(messages.say("system", reason=error.strerror or error, file=error.filename)) from None
 

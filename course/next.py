@@ -57,7 +57,7 @@ def state(standing: Standing) -> str:
     if standing.is_green and standing.changed:
         return say("state_changed")
     if standing.is_green:
-        return say("state_green")
+        return say("state_green" if standing.green else "state_given")
     return "" if standing.waiting else say("state_written")
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from training.errors import UserError
 
 from . import scaffold
+from .reset import fresh_folder
 from .stages import ROOT, STAGES, WEEKS, Stage
 
 FOR_EVERYBODY = (
@@ -81,13 +82,15 @@ def release(folder: Path, first: int, last: int, solutions: bool, mistakes: bool
         path = folder / "course" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_gpt(folder, first, last)
+    if not solutions:
+        shutil.copytree(folder / "gpt", fresh_folder(folder))
     for stage in STAGES[last:]:
         for path in files_of(stage, folder):
             path.unlink(missing_ok=True)
     if not mistakes:
         for path in (folder / "tests" / "mistakes").glob("stage_*.py"):
             path.write_text(without_mistakes(path, folder / "tests"), encoding="utf-8", newline="\n")
-    about = {"stages": last, "from": version()}
+    about = {"first": first, "stages": last, "from": version()}
     (folder / "course" / "release.json").write_text(json.dumps(about) + "\n", encoding="utf-8", newline="\n")
     workflow = (TEMPLATES / "student.yml").read_text(encoding="utf-8")
     path = folder / ".github" / "workflows" / "course.yml"

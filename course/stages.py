@@ -109,13 +109,14 @@ _ALL = (
 WEEKS = ((1, 4), (5, 7), (8, 10))  # a class of three weeks: the first and the last stage of each
 
 
-def _released() -> int:
-    """How many stages this copy of the course has: all, or as many as `python -m course release` put into it."""
+def _release() -> dict[str, int]:
+    """What `python -m course release` wrote into this copy of the course, if it is one that was handed out."""
     path = Path(__file__).with_name("release.json")
-    return json.loads(path.read_text(encoding="utf-8"))["stages"] if path.exists() else len(_ALL)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-STAGES = _ALL[: _released()]
+STAGES = _ALL[: _release().get("stages", len(_ALL))]
+FIRST = _release().get("first", 1)  # the stages before came finished
 
 
 def use_package(solutions: bool) -> Path:

@@ -9,7 +9,7 @@ from training.errors import UserError
 from . import records
 from .messages import language, say
 from .regions import find_region, fingerprint, read_source
-from .stages import ROOT, STAGES, Stage, Todo, waiting_todos
+from .stages import FIRST, ROOT, STAGES, Stage, Todo, waiting_todos
 
 PACKAGE = ROOT / "gpt"
 
@@ -25,8 +25,8 @@ class Standing(NamedTuple):
 
     @property
     def is_green(self) -> bool:
-        """Green once, and not taken back to a TODO since."""
-        return self.green is not None and not self.waiting
+        """Green once, or handed out finished, and not taken back to a TODO since."""
+        return (self.green is not None or self.stage.number < FIRST) and not self.waiting
 
     @property
     def todo(self) -> Todo:
