@@ -253,6 +253,13 @@ def test_special_tokens_have_their_ids_in_tiktoken(ours: BPE, in_tiktoken: tikto
     assert in_tiktoken.encode(text, allowed_special="all") == ours.encode(text, specials=True)
 
 
+def test_a_special_token_does_not_cut_a_text_that_may_not_hold_it(ours: BPE):
+    for kind in (BPE, BPETokenizer):
+        tokenizer = kind(ours.merges, specials=["y o"])
+        assert tokenizer.encode("not only one") == ours.encode("not only one")
+        assert tokenizer.encode("not only one", specials=True) != ours.encode("not only one")
+
+
 @pytest.mark.parametrize("specials", [[""], ["<a>", "<a>"]])
 def test_special_tokens_that_cannot_be_told_apart_are_refused(specials: list[str]):
     with pytest.raises(UserError, match="special tokens have to be different"):

@@ -45,7 +45,7 @@ def test_the_first_merges_are_shown_with_their_counts(page: Path, figure: Path):
 
 
 def test_the_symbols_in_use_rise_and_fall_to_the_number_of_words(page: Path):
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8") + "hmmm haaaah"
     merges, curve = main_bpe.learn_aloud(text, sys.maxsize)
     assert curve.distinct[0] == len(set(text.encode()))
     assert max(curve.distinct) > curve.distinct[-1] == len(set(words(text)))
