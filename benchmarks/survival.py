@@ -2,6 +2,7 @@
 
 python benchmarks/survival.py kills [--times 20]    killed with SIGKILL at random moments and resumed: equal to the bit?
 python benchmarks/survival.py processes             losses of two processes beside one, 50 steps, AdamW and Muon
+python benchmarks/survival.py disk FOLDER           a small file system there fills up during saves: what is lost?
 python benchmarks/survival.py scaling               tokens/s of two single-thread processes beside one, in turns
 python benchmarks/survival.py checkpoints           share of the training time that checkpoints take at the default
 python benchmarks/survival.py fuzz [--times 10000]  damaged configs, run folders and checkpoints: any traceback?
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,6 +98,40 @@ def processes(folder: Path) -> None:
             found.append([line["loss"] for line in lines(next(place.iterdir()))])
         gap = max(abs(a - b) for a, b in zip(*found, strict=True))
         print(f"{optimizer:6} largest difference of the logged losses in 50 steps: {gap:.1e} (asked: below 1e-4)")
+
+
+def disk(folder: Path, small: Path) -> None:
+    """`small` is an empty file system of a few MB, as of: mount -t tmpfs -o size=4m none FOLDER."""
+    options = [*SMALL, "--train.iterations=600", "--train.checkpoint_seconds=none", "--train.checkpoint_iterations=50"]
+    run(command(folder / "whole", *options))
+    process = subprocess.Popen(
+        command(small / "runs", *options),
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while not (saved := list(small.glob("runs/*/checkpoints/*.safetensors"))):
+        time.sleep(0.02)
+    cut = saved[0].parent.parent
+    while not (small / "ballast").exists():
+        room = shutil.disk_usage(small).free - saved[0].stat().st_size // 2
+        with suppress(OSError):
+            (small / "ballast").write_bytes(bytes(max(0, room)))
+    _, said = process.communicate()
+    left = Checkpoints(cut).paths()
+    whole = [path for path in left if is_whole(path)]
+    print(said.decode().strip())
+    print(f"left: {[path.name for path in left]}, whole: {len(whole)}, others: {sorted(p.name for p in cut.iterdir())}")
+    (small / "ballast").unlink()
+    run(command(small / "runs", "--resume", str(cut)))
+    same = outcome(next((folder / "whole").iterdir()))[1] == outcome(cut)[1]
+    print(f"gone on from {whole[0].name} once there was room: final weights equal those of a run never disturbed: {same}")
+
+
+def is_whole(path: Path) -> bool:
+    try:
+        read(path)
+    except Damaged:
+        return False
+    return True
 
 
 def scaling(folder: Path, turns: int = 3) -> None:
@@ -190,12 +226,15 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kills", "processes", "scaling", "checkpoints", "fuzz"])
+    parser.add_argument("what", choices=["kills", "processes", "disk", "scaling", "checkpoints", "fuzz"])
+    parser.add_argument("folder", type=Path, nargs="?", help="for disk: a small file system")
     parser.add_argument("--times", type=int)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if args.what == "kills":
+        if args.what == "disk":
+            disk(folder, args.folder or parser.error("disk needs a FOLDER"))
+        elif args.what == "kills":
             kills(folder, args.times or 20)
         elif args.what == "fuzz":
             fuzz(folder, args.times or 10_000)

@@ -54,10 +54,10 @@ class Terminal:
         last = self.text.rpartition(CLEAR)[2]
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last).replace("\r\n", "\n")
 
-    def wait_for(self, words: str, seconds: float = 300.0) -> str:
-        """The first screen that holds the words."""
+    def wait_for(self, words: str, seconds: float = 100.0) -> str:
+        """The first screen that holds the words, wherever its lines are broken."""
         end = time.monotonic() + seconds
-        while words not in (screen := self.screen()):
+        while " ".join(words.split()) not in " ".join((screen := self.screen()).split()):
             assert time.monotonic() < end, f"no '{words}' within {seconds} s on:\n{screen}"
             assert self.process.poll() is None, f"ended with {self.process.poll()}:\n{screen}"
             time.sleep(0.01)

@@ -76,7 +76,7 @@ def test_it_goes_from_red_to_green_and_on_to_the_next_stage(learner: Learner, wa
     learner.file("gpt/head_v2.py", learner.file("gpt/head_v2.py") + "\n")
     shown = watch.wait_for("not yet")
     assert "Stage 3 of 10" in shown
-    assert "looking every" not in shown  # the file events are trusted
+    assert "looking each" not in shown  # the file events are trusted
 
 
 def test_no_comparison_is_run_while_an_exact_check_is_red(learner: Learner, watch: Terminal):
@@ -211,12 +211,12 @@ def test_two_watches_at_once_are_one_too_many(learner: Learner):
 def test_where_no_file_events_arrive_it_looks_for_itself_and_says_so(learner: Learner):
     learner.file("deaf/watchfiles.py", "import time\n\n\ndef watch(*_, **__):\n    time.sleep(1000)\n    yield\n")
     with Terminal(learner, "-m", "course", "watch", PYTHONPATH=str(learner.root / "deaf")) as watch:
-        assert "looking every" not in watch.wait_for("1 failed")
+        assert "looking each" not in watch.wait_for("1 failed")
         learner.file(FILE, CODE.format(42))
         watch.wait_for("Stage 2 is green.")
         learner.file(FILE, CODE.format(40))
         watch.wait_for("and is 40")
-        watch.wait_for("(no file events here: looking every 0.2 s)")
+        watch.wait_for("(no file events: looking each 0.2 s)")
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(24, 80), (12, 40), (60, 200)])

@@ -1,6 +1,7 @@
 """How the stage tests fail: one message on the learner's file, at most a screen long. --tb=long gives all the rest."""
 
 import inspect
+import signal
 import sys
 import textwrap
 import threading
@@ -108,6 +109,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     timer = threading.Timer(limit, stop)
     timer.daemon = True
     hook, sys.breakpointhook = sys.breakpointhook, left_behind
+    # A job in the background of a shell ignores Ctrl-C, and so would not hear interrupt_main either.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
     try:
         with fresh_torch():
@@ -121,6 +124,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         ended.set()
         timer.cancel()
         sys.breakpointhook = hook
+        signal.signal(signal.SIGINT, handler)
 
 
 def left_behind(*args: object, **kwargs: object) -> None:

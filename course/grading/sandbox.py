@@ -139,7 +139,7 @@ def _walls_around(desk: Path) -> list[str]:
     small = ["--size", str(256 * 1024**2), "--tmpfs"]
     return [
         "bwrap", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
-        "--unshare-cgroup-try", *user, *binds, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", *small, "/tmp",
+        "--unshare-cgroup-try", *user, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", *small, "/tmp", *binds,
         "--ro-bind", str(desk), "/course", "--perms", "1777", *small, "/course/runs", "--chdir", "/course", "--",
     ]  # fmt: skip
 
