@@ -23,7 +23,7 @@ class Speed:
     head: str
     claim: str
     reason: str
-    margin: float = 5.0
+    margin: float = 3.0
 
     def measure(self, seed: int, alike: bool = False) -> Outcome:
         x = random(32, 16, 8, seed=seed)

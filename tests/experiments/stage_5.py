@@ -23,7 +23,8 @@ ATTENTION_BEATS_THE_AVERAGE = Comparison(
     beside=(Arm("the last token alone", "gpt_v2.GPTVer2", nn.Identity),),
     steps=200,
     learning_rate=1e-2,
-    margin=0.25,
+    pairs=3,
+    margin=0.2,
     note="The average forgets which token came last, and that one knows most about the next.",
     reason="Do queries, keys and values all learn (TODO 5)? Weights that stay alike are an average.",
 )

@@ -52,7 +52,8 @@ FFN_HELPS = Comparison(
     steps=150,
     learning_rate=1e-2,
     figure="loss",
-    margin=0.9,
+    pairs=2,
+    margin=1.2,
     note="The time, some hours, and a question mark: what time will it be?  9 5 ?  ->  2",
     reason="Has the layer a ReLU and both biases (TODO 8-1), and does it get what the head gives (TODO 8-2)?",
 )
@@ -76,6 +77,7 @@ RESIDUAL_HELPS = Comparison(
     before=Arm(f"{DEPTH} x BlockVer1, without", "gpt_v4.GPTVer4", lambda: stack("block_v1.BlockVer1")),
     after=Arm(f"{DEPTH} x BlockVer2, with residuals", "gpt_v4.GPTVer4", lambda: stack("block_v2.BlockVer2")),
     steps=100,
+    pairs=2,
     margin=0.3,
     reason="Does BlockVer2 add to x what the head and the feed-forward layer make of it (TODO 8-3)?",
 )

@@ -50,7 +50,7 @@ class Gradients:
         left = {name: gradients[0] / gradients[-1] for name, gradients in arriving.items()}
         rows.append(["first / last", *(f"{share:.1e}" for share in left.values())])
         asked = [
-            Asked("first / last, with LayerNorm", left["with LayerNorm"], 0.01, ratio=True),
+            Asked("first / last, with LayerNorm", left["with LayerNorm"], 0.001, ratio=True),
             Asked("times as much as without it", left["with LayerNorm"] / left["plain"], 1000, ratio=True),
         ]
         curves = {name: [math.log10(g) for g in gradients] for name, gradients in arriving.items()}
@@ -82,6 +82,7 @@ LAYER_NORM_HELPS = Comparison(
     after=Arm(f"{DEPTH} x BlockVer3, with LayerNorm", "gpt_v4.GPTVer4", lambda: stack("block_v3.BlockVer3", DEPTH)),
     steps=60,
     learning_rate=1e-2,
-    margin=0.3,
+    pairs=2,
+    margin=0.15,
     reason="Does BlockVer3 normalize what the head and the feed-forward layer get, and leave x as it is (TODO 9-2)?",
 )
