@@ -134,13 +134,15 @@ def draw(curve: Curve, counts: Counter[str], title: str, path: Path) -> None:
     """Both curves, over the merges; dashed, the numbers of words: where every word is one symbol, merging ends."""
     from matplotlib.figure import Figure  # slow to import, and needed only here
 
-    figure = Figure(figsize=(10, 4), dpi=150, layout="constrained")
+    figure = Figure(figsize=(10, 4), dpi=150, layout="constrained", facecolor="#fdfcf9")
     left, right = figure.subplots(1, 2)
     right.set(xscale="log", xlim=(1, max(2, len(curve.length))))
     for axes, numbers, end in ((left, curve.distinct, len(counts)), (right, curve.length, counts.total())):
         axes.axhline(end, color="#888888", linestyle="--")
         axes.plot(numbers, color="#4477aa", linewidth=2)
         axes.set(xlabel="merges", ylim=(0, 1.12 * max(*numbers, end)))
+        axes.set_facecolor("none")
+        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:,.0f}")
