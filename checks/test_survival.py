@@ -76,9 +76,24 @@ def test_a_run_that_was_cut_off_goes_on_to_the_very_same_weights(
     assert all(torch.equal(want[name], got[name]) for name in want)
 
 
-def test_two_processes_do_what_one_does(play: Path, tmp_path: Path):
-    """The same global batch in two halves: the same losses, and rank 0 alone writes and speaks."""
-    options = ["--train.iterations=30", "--train.optimizer=adamw", "--train.accumulate=2", "--train.evaluations=1"]
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_do_what_one_does(play: Path, tmp_path: Path, optimizer: str):
+    """Two batches a step, one for each process, dropout included: equal to the last bit."""
+    options = ["--train.iterations=30", f"--train.optimizer={optimizer}", "--train.accumulate=2"]
+    options += ["--train.evaluations=1", "--model.dropout=0.1"]
+    for count in (0, 2):
+        done = run(command(play, tmp_path / str(count), *options, processes=count))
+        assert done.returncode == 0, done.stderr
+    one, two = (next((tmp_path / name).iterdir()) for name in ("0", "2"))
+    assert losses(one)[:-1] == losses(two)[:-1]
+    assert losses(one)[-1][2] == pytest.approx(losses(two)[-1][2], abs=1e-6)  # summed up in another order
+    want, got = (load_file(folder / "model.safetensors") for folder in (one, two))
+    assert all(torch.equal(want[name], got[name]) for name in want)
+
+
+def test_two_processes_share_the_rows_of_a_single_batch(play: Path, tmp_path: Path):
+    """The gradient is summed up in another order, so it is equal but for rounding; rank 0 alone speaks and writes."""
+    options = ["--train.iterations=30", "--train.optimizer=adamw", "--train.evaluations=1"]
     one = run(command(play, tmp_path / "one", *options))
     two = run(command(play, tmp_path / "two", *options, processes=2))
     assert one.returncode == two.returncode == 0, one.stderr + two.stderr

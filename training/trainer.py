@@ -60,8 +60,8 @@ def seed_of(*parts: int) -> int:
 class Trainer:
     """Trains `model` on the device that its weights are on. After `fit`, the model is in evaluation mode.
 
-    world: the processes that train together; config.batch_size is the batch of all of them. Raises UserError if it
-    cannot be shared out evenly.
+    world: the processes that train together; config.batch_size is the batch of all of them. Raises UserError if
+    neither the batches of a step nor the rows of a batch can be shared out evenly.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Trainer:
         vocab_size: int,
         world: World = World(),  # noqa: B008
     ):
-        if config.batch_size % world.size:
+        if config.accumulate % world.size and config.batch_size % world.size:
             raise UserError(
                 f"train.batch_size = {config.batch_size} cannot be shared by {world.size} processes;"
                 f" {(config.batch_size // world.size + 1) * world.size} could be"
@@ -162,19 +162,28 @@ class Trainer:
         return last
 
     def step(self) -> Tensor:
-        """One optimizer step on `accumulate` batches; returns the mean loss of this process's rows, on the device."""
+        """One optimizer step on `accumulate` batches; returns the mean loss of this process's share, on the device.
+
+        Several processes share out the batches where their number allows it, and the rows of each batch otherwise.
+        In the first case, a step is that of a single process, to the last bit where two share; in the second, but for
+        rounding, which ReLU can make count, and for what dropout draws.
+        """
         set_learning_rate(self.optimizers, learning_rate_factor(self.progress, self.config.warmup, self.config.decay))
-        rows = slice(self.world.rank, None, self.world.size)
-        torch.manual_seed(seed_of(self.config.seed, self.iteration, self.world.rank))  # of dropout
+        rank, size = self.world.rank, self.world.size
+        if self.config.accumulate % size == 0:  # each process has batches of its own
+            parts, rows, share = range(rank, self.config.accumulate, size), slice(None), 0
+        else:  # each has rows of every batch
+            parts, rows, share = range(self.config.accumulate), slice(rank, None, size), rank
         total = torch.zeros((), device=self.device)
-        for part in range(self.config.accumulate):
+        for part in parts:
             self.generator.manual_seed(seed_of(self.config.seed, self.iteration, part, 0))
             x, y = sample_batch(self.train, self.config.batch_size, self.block_size, self.generator)
-            with self.world.averaging(self.parallel, part == self.config.accumulate - 1):
+            torch.manual_seed(seed_of(self.config.seed, self.iteration, part, 1 + share))  # of dropout
+            with self.world.averaging(self.parallel, part == parts[-1]):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     _, loss = self.parallel(x[rows].to(self.device), y[rows].to(self.device))
-                (loss / self.config.accumulate).backward()
-            total += loss.detach() / self.config.accumulate
+                (loss / len(parts)).backward()
+            total += loss.detach() / len(parts)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         for optimizer in self.optimizers:
             optimizer.step()
