@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         install_import_hook("gpt", "beartype.beartype")  # a shape that is not as its signature says is an error
     elif not config.getoption("--no-record"):
-        from course.recording import Recorder
+        from course.learner.recording import Recorder
 
         config.pluginmanager.register(Recorder())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from course.grade import grade_all  # noqa: E402
+from course.commands.grade import grade_all  # noqa: E402
 from course.grading.marking import Grade, parse_points  # noqa: E402
 from course.grading.sandbox import Limits, walls  # noqa: E402
 from course.stages import STAGES  # noqa: E402

@@ -156,7 +156,7 @@ def wrong_for_course(words: list[str]) -> str | None:
 @cache
 def help_of(command: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
-        importlib.import_module(f"course.{command}").main(["--help"])
+        importlib.import_module(f"course.commands.{command}").main(["--help"])
     return out.getvalue()
 
 

@@ -411,7 +411,7 @@ def test_every_message_is_there_in_both_languages_with_the_same_places_and_is_us
         return {name for _, name, _, _ in string.Formatter().parse(text)} - {None}
 
     used = set()
-    for path in (ROOT / "course").glob("*.py"):
+    for path in (ROOT / "course").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 used.add(node.value)

@@ -7,7 +7,7 @@ import pytest
 
 from checks.learner import Learner
 
-PATIENT = "import sys\nfrom course import doctor\ndoctor.SLOW = 1000\n"  # a busy machine is no finding here
+PATIENT = "import sys\nfrom course.commands import doctor\ndoctor.SLOW = 1000\n"  # a busy machine is no finding here
 CALL = "from course.__main__ import main\nsys.exit(main(['doctor', '--quick']))\n"
 WITHOUT_TORCH = (
     "sys.modules['torch'] = sys\n"

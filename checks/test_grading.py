@@ -13,7 +13,7 @@ import pytest
 
 from checks.attacks import ATTACKS, harmless, links_and_dots, zip_bomb, zip_with_a_link
 from checks.conftest import ROOT
-from course import grade
+from course.commands import grade
 from course.grading import formats
 from course.grading.marking import Grade, StageResult, Verdict, parse_points
 from course.grading.sandbox import Limits

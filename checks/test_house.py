@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ MAY_KNOW = {
     "course": {"course", "training"},
     "tests": {"gpt", "training", "tests", "course"},  # of course, the stage map alone
 }
+SHARED = "."  # the modules at the top of course/
+MAY_KNOW_IN_COURSE = {
+    SHARED: set(),
+    "learner": {SHARED},
+    "pages": {SHARED},
+    "grading": {SHARED},
+    "watching": {SHARED, "learner"},
+    "commands": {SHARED, "learner", "pages", "grading", "watching"},
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -32,6 +42,23 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def imported_of_course(path: Path) -> set[str]:
+    """The folders of course/ from which a file in it imports, relative imports among them."""
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    folders = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        for first, second, *_ in (f"{name}.".split(".") for name in names):
+            if first == "course":
+                folders.add(second if second in MAY_KNOW_IN_COURSE else SHARED)
+    return folders
+
+
 def tracked_files() -> list[Path]:
     done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
@@ -43,6 +70,14 @@ def tracked_files() -> list[Path]:
 def test_each_folder_knows_only_whom_it_may(folder: str):
     for path in (ROOT / folder).glob("**/*.py"):
         assert imported(path) & OURS <= MAY_KNOW[folder], path
+
+
+@pytest.mark.parametrize("folder", MAY_KNOW_IN_COURSE)
+def test_each_folder_of_the_course_knows_only_what_it_stands_on(folder: str):
+    paths = list((ROOT / "course" / folder).glob("*.py"))
+    assert len(paths) > 1
+    for path in paths:
+        assert imported_of_course(path) <= {folder} | MAY_KNOW_IN_COURSE[folder], path
 
 
 @pytest.mark.parametrize("folder", ["gpt", "solutions/gpt"])

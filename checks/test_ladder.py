@@ -11,10 +11,12 @@ import pytest
 import torch
 
 import training.config
-from course import ladder, messages
+from course import messages
 from course.__main__ import main as course
-from course.ladder import Ladder, Rung, bits_of_pairs, telling_line
-from course.ladder_picture import page, share
+from course.commands import ladder
+from course.commands.ladder import telling_line
+from course.pages.ladder_picture import page, share
+from course.pages.rungs import Ladder, Rung, bits_of_pairs
 from course.stages import STAGES
 
 Climb = Callable[..., Path]

@@ -9,7 +9,7 @@ import pytest
 from checks.conftest import ROOT
 from checks.learner import Learner
 from checks.stage_runner import cases, failures_of, load_catalogue
-from course.regions import find_region, replace_region
+from course.learner.regions import find_region, replace_region
 from course.stages import STAGES
 from tests.mistakes import PLACES
 

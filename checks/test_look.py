@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from course import inside, look
-from course.attention import attention_weights
+from course.commands import look
 from course.models import build_model
+from course.pages import inside
+from course.pages.attention import attention_weights
 from course.stages import STAGES
 from gpt.head_v1 import HeadVer1
 from gpt.head_v2 import HeadVer2

@@ -10,7 +10,7 @@ import pytest
 
 from checks.conftest import ROOT
 from course import scaffold
-from course.release import bundle, chosen_stages, release
+from course.commands.release import bundle, chosen_stages, release
 from course.stages import STAGES
 from training.errors import UserError
 
@@ -32,7 +32,7 @@ def test_the_first_stages_without_answers_install_and_run(tmp_path: Path):
     assert len(log.stdout.splitlines()) == 1
     assert {p.name for p in (folder / "gpt").glob("*_v*.py")} == {"gpt_v1.py", "head_v1.py", "gpt_v2.py", "head_v2.py"}
     assert sorted(p.name for p in folder.glob("tests/test_*.py")) == ["test_1.py", "test_2.py", "test_3.py"]
-    for absent in ("solutions", "checks", "course/grade.py", "course/grading", "course/release.py"):
+    for absent in ("solutions", "checks", "course/commands/grade.py", "course/grading", "course/commands/release.py"):
         assert not (folder / absent).exists()
     workflow = (folder / ".github" / "workflows" / "course.yml").read_text(encoding="utf-8")
     assert "stage: [1, 2, 3]" in workflow

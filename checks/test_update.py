@@ -141,7 +141,7 @@ def test_what_is_no_release_is_refused_in_a_sentence(learner: Learner, source: s
 
 def test_an_update_that_breaks_off_can_be_run_again(learner: Learner, release: Learner):
     code = (
-        "import sys\nfrom course import update\nreal, left = update.write_bytes, [2]\n"
+        "import sys\nfrom course.commands import update\nreal, left = update.write_bytes, [2]\n"
         "def failing(path, content):\n"
         "    left[0] -= 1\n"
         "    if left[0] < 0: raise OSError(28, 'No space left on device', str(path))\n"

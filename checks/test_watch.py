@@ -13,11 +13,11 @@ from rich.cells import cell_len
 
 from checks.learner import Learner
 from checks.pseudo_terminal import Terminal
-from course import lock, screen
-from course.changes import Changes
 from course.messages import choose_language
-from course.running import Outcome, Result
 from course.stages import STAGES
+from course.watching import lock, screen
+from course.watching.changes import Changes
+from course.watching.running import Outcome, Result
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pty") is None, reason="this system has no pseudo-terminals")
 
@@ -269,7 +269,7 @@ def test_a_real_stage_from_its_todo_to_green(tmp_path: Path):
 def test_a_file_that_an_editor_takes_away_and_puts_back_has_changed_once(
     learner: Learner, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("course.changes.PACKAGE", learner.root / "gpt")
+    monkeypatch.setattr("course.watching.changes.PACKAGE", learner.root / "gpt")
     changes = Changes(lambda: None)
     try:
         assert changes.look() == set()

@@ -12,7 +12,7 @@ from course import messages
 from training.console import exit_code
 from training.errors import UserError
 
-COMMANDS = (  # each is the module course.NAME, which has main(argv) -> exit code and is imported only when called
+COMMANDS = (  # each is course/commands/NAME.py, which has main(argv) -> exit code and is imported only when called
     "next", "watch", "hint", "read", "questions", "progress", "reset", "solution", "ladder", "look", "doctor", "update",
     "scaffold", "grade", "release",
 )  # fmt: skip
@@ -29,10 +29,10 @@ def call(argv: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise UserError(f"there is no command '{name}'; python -m course --help lists them")
-    if importlib.util.find_spec(f"course.{name}") is None:
+    if importlib.util.find_spec(f"course.commands.{name}") is None:
         raise UserError(f"this copy of the course has no '{name}': it is for instructors and contributors")
     try:
-        return importlib.import_module(f"course.{name}").main(rest)
+        return importlib.import_module(f"course.commands.{name}").main(rest)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("course", "training"):
             raise

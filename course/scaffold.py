@@ -9,7 +9,6 @@ A region is
 and in gpt/ its code is one line: raise NotImplementedError("TODO 5: what is to be done, in one line").
 """
 
-import argparse
 import re
 from pathlib import Path
 
@@ -84,15 +83,6 @@ def differing(root: Path = ROOT) -> list[Path]:
     return wrong + sorted(p for p in (root / "gpt").glob("*.py") if p not in files)
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m course scaffold", description="Make gpt/ from solutions/gpt/.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if they are out of step")
-    args = parser.parse_args(argv)
-    changed = differing() if args.check else write()
-    for path in changed:
-        print(f"{'out of step' if args.check else 'written'}: {path.relative_to(ROOT).as_posix()}")
-    if args.check and changed:
-        print("python -m course scaffold brings gpt/ in step with solutions/gpt/ (and overwrites what you wrote there)")
-        return 1
-    print("gpt/ is in step with solutions/gpt/")
-    return 0
+def fresh_folder(root: Path) -> Path:
+    """Where a release without solutions/ keeps gpt/ as it came."""
+    return root / "course" / "fresh"

@@ -1,15 +1,14 @@
 """Where the learner stands: what is written, what is green, and whether it has changed since."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from training.errors import UserError
 
+from ..messages import say
+from ..stages import FIRST, ROOT, STAGES, Stage, Todo, waiting_todos
 from . import records
-from .messages import language, say
 from .regions import find_region, fingerprint, read_source
-from .stages import FIRST, ROOT, STAGES, Stage, Todo, waiting_todos
 
 PACKAGE = ROOT / "gpt"
 
@@ -93,18 +92,3 @@ def find_todo(wanted: str | None) -> tuple[Standing, Todo]:
         numbers = ", ".join(todo.number for todo in standing.stage.todos)
         raise UserError(say("no_todo", wanted=wanted, stage=standing.stage.number, numbers=numbers))
     return standing, todo or standing.todo
-
-
-def chapter(stage: Stage) -> Path:
-    """The chapter in the learner's language, or in English where there is no such one yet."""
-    path = ROOT / "book" / language() / stage.chapter
-    return path if path.exists() else ROOT / "book" / "en" / stage.chapter
-
-
-def title(stage: Stage) -> str:
-    """The stage's title; that of the chapter, where it is in another language."""
-    path = chapter(stage)
-    if language() == "en" or not path.exists() or path.parent.name != language():
-        return stage.title
-    heading = path.read_text(encoding="utf-8").partition("\n")[0]
-    return heading.removeprefix(f"# {stage.number}. ").removeprefix("# ")

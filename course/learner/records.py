@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .messages import say
+from ..messages import say
+from ..stages import ROOT
+from ..terminal import here
 from .regions import write_bytes
-from .stages import ROOT
-from .terminal import here
 
 Record = dict[str, Any]
 FILE = ROOT / ".course" / "progress.jsonl"

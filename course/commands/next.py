@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 from training.console import Parser
 
-from .book import hints
-from .messages import say
-from .stages import STAGES
-from .standing import PACKAGE, Standing, chapter, current, place, standings, title
-from .terminal import console, course, here, pytest
+from ..book import hints
+from ..learner.standing import PACKAGE, Standing, current, place, standings
+from ..messages import say
+from ..reading import chapter, title
+from ..stages import STAGES
+from ..terminal import console, course, here, pytest
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,50 +8,24 @@ import argparse
 import json
 import math
 import webbrowser
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.errors import UserError
 
-from .messages import say
-from .stages import ROOT, STAGES, Stage, stage_to_train, use_package
-from .standing import title
-from .terminal import console, here
+from ..messages import say
+from ..pages import ladder_picture
+from ..pages.rungs import Ladder, Rung, bits_of_pairs
+from ..reading import title
+from ..stages import ROOT, STAGES, Stage, stage_to_train, use_package
+from ..terminal import console, here
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-    from torch import Tensor
 
     from training.config import Config
     from training.data import Data
-
-
-@dataclass(frozen=True)
-class Rung:
-    """What a stage came to. The loss is that on the validation text, in nats a character."""
-
-    stage: int
-    title: str
-    parameters: int
-    steps: int
-    tokens_per_second: float
-    loss: float
-    sample: str
-
-    @property
-    def bits(self) -> float:
-        return self.loss / math.log(2)
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """bits_blindly: where all characters are equally likely. bits_of_pairs: the least that a bigram model needs."""
-
-    seconds: float
-    bits_blindly: float
-    bits_of_pairs: float
-    rungs: list[Rung]
 
 
 def main(argv: list[str]) -> int:
@@ -76,9 +50,7 @@ def main(argv: list[str]) -> int:
     if not ladder.rungs:
         raise UserError(say("ladder_nothing"))
 
-    from .ladder_picture import draw
-
-    draw(ladder, run.folder / "ladder.png")
+    ladder_picture.draw(ladder, run.folder / "ladder.png")
     show(ladder)
     page = run.folder / "ladder.html"
     print(say("ladder_interrupted") if interrupted else "", end="\n" if interrupted else "")
@@ -88,21 +60,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def bits_of_pairs(tokens: "Tensor") -> float:
-    """The conditional entropy of a text in bits: the mean of -log2 of count(a, b) / count(a) over its pairs."""
-    import torch
-
-    size = int(tokens.max()) + 1
-    counts = torch.bincount(tokens[:-1] * size + tokens[1:], minlength=size * size).view(size, size).double()
-    given = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
-    return -(torch.special.xlogy(counts, given).sum() / counts.sum()).item() / math.log(2)
-
-
 def climb(stages: tuple[Stage, ...], config: "Config", data: "Data", ladder: Ladder, folder: Path) -> bool:
     """Add a rung for each stage, and write down what is there after each. Returns whether Ctrl-C came in between."""
     from rich.progress import BarColumn, Progress, TextColumn
-
-    from .ladder_picture import page
 
     columns = TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[figures]}")
     with Progress(*columns, console=console()) as progress:
@@ -119,7 +79,7 @@ def climb(stages: tuple[Stage, ...], config: "Config", data: "Data", ladder: Lad
                 return True
             ladder.rungs.append(rung)
             (folder / "ladder.json").write_text(json.dumps(asdict(ladder), indent=1), encoding="utf-8", newline="\n")
-            (folder / "ladder.html").write_text(page(ladder), encoding="utf-8", newline="\n")
+            (folder / "ladder.html").write_text(ladder_picture.page(ladder), encoding="utf-8", newline="\n")
     return False
 
 
@@ -132,7 +92,7 @@ def train(stage: Stage, config: "Config", data: "Data", progress: "Progress") ->
     from training.sampling import write_text
     from training.trainer import Step, Trainer
 
-    from .models import build_model
+    from ..models import build_model
 
     bar = progress.add_task(f"{stage.number:2} {title(stage)}", total=1.0, figures="")
     torch.manual_seed(config.train.seed)

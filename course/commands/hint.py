@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from training.console import Parser
 from training.errors import UserError
 
-from . import records
-from .book import hints
-from .messages import say
-from .reading import page_of, print_markdown
-from .standing import find_todo, hints_read, title
-from .terminal import console, course
+from ..book import hints
+from ..learner import records
+from ..learner.standing import find_todo, hints_read
+from ..messages import say
+from ..reading import page_of, print_markdown, title
+from ..terminal import console, course
 
 if TYPE_CHECKING:
     from rich.console import Console

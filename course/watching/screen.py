@@ -4,11 +4,12 @@ import re
 import time
 from typing import NamedTuple
 
-from .messages import say
+from ..learner.standing import current, place, standings
+from ..messages import say
+from ..reading import title
+from ..stages import STAGES
+from ..terminal import console, here
 from .running import Outcome, Result
-from .stages import STAGES
-from .standing import current, place, standings, title
-from .terminal import console, here
 
 LONG = 10  # seconds after which a test may be in an endless loop
 BAR = 40

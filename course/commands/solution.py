@@ -6,11 +6,11 @@ from pathlib import Path
 from training.console import Parser
 from training.errors import UserError
 
-from .messages import say
-from .regions import find_region, read_source
-from .stages import ROOT, Todo
-from .standing import PACKAGE, find_todo
-from .terminal import console, course, here, pytest
+from ..learner.regions import find_region, read_source
+from ..learner.standing import PACKAGE, find_todo
+from ..messages import say
+from ..stages import ROOT, Todo
+from ..terminal import console, course, here, pytest
 
 
 def main(argv: list[str]) -> int:

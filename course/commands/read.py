@@ -4,14 +4,12 @@ import os
 import re
 
 from training.console import Parser
-from training.errors import UserError
 
-from .book import SECTIONS, read_chapter
-from .messages import language, say
-from .reading import print_markdown
-from .stages import ROOT
-from .standing import find_todo
-from .terminal import console, course
+from ..book import SECTIONS
+from ..learner.standing import find_todo
+from ..messages import say
+from ..reading import find_chapter, print_markdown
+from ..terminal import console, course
 
 
 def main(argv: list[str]) -> int:
@@ -29,16 +27,6 @@ def main(argv: list[str]) -> int:
         with out.pager(styles=True):
             print_markdown(out, text)
     return 0
-
-
-def find_chapter(number: str) -> tuple[str, str]:
-    """The text of chapter "5", and its language: the learner's, or English. Raises UserError if there is none."""
-    for folder in dict.fromkeys((language(), "en")):
-        pages = sorted((ROOT / "book" / folder).glob(f"{number.zfill(2)}-*.md")) if number.isdecimal() else []
-        if pages:
-            return read_chapter(pages[0].name, folder), folder
-    there = sorted({int(page.name[:2]) for page in (ROOT / "book").glob("*/[0-9][0-9]-*.md")})
-    raise UserError(say("no_chapter", wanted=number, there=", ".join(map(str, there)) or "-"))
 
 
 def without_secrets(text: str, language: str, number: str) -> str:

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
+from ..stages import ROOT
 from .records import stamp
-from .stages import ROOT
 
 FOLDER = ROOT / ".course" / "backups"
 

@@ -1,17 +1,15 @@
 """Put a TODO back as it came. What was there before is kept."""
 
-from pathlib import Path
-
 from training.console import Parser
 from training.errors import UserError
 
-from .backups import keep, new_folder
-from .messages import say
-from .regions import find_region, read_source, replace_region, write_source
-from .scaffold import scaffold_text
-from .stages import ROOT, Todo
-from .standing import PACKAGE, find_todo
-from .terminal import here
+from ..learner.backups import keep, new_folder
+from ..learner.regions import find_region, read_source, replace_region, write_source
+from ..learner.standing import PACKAGE, find_todo
+from ..messages import say
+from ..scaffold import fresh_folder, scaffold_text
+from ..stages import ROOT, Todo
+from ..terminal import here
 
 
 def main(argv: list[str]) -> int:
@@ -53,8 +51,3 @@ def as_it_came(name: str) -> str:
     if fresh.exists():
         return fresh.read_text(encoding="utf-8")
     raise UserError(say("reset_no_source", file=f"gpt/{name}"))
-
-
-def fresh_folder(root: Path) -> Path:
-    """Where a release without solutions/ keeps gpt/ as it came."""
-    return root / "course" / "fresh"

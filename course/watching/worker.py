@@ -1,4 +1,4 @@
-"""One run of a stage's test, in a process that is warm before it is needed: `python -m course.worker`.
+"""One run of a stage's test, in a process that is warm before it is needed: `python -m course.watching.worker`.
 
 It starts pytest, waits on stdin for the number of a stage, runs its test, the exact checks first, and ends.
 What happens is written to stdout, a JSON object a line:
@@ -23,9 +23,9 @@ from typing import Any, TextIO
 
 import pytest
 
-from .stages import ROOT, STAGES
-from .standing import PACKAGE
-from .testing import pytest_arguments
+from ..learner.standing import PACKAGE
+from ..stages import ROOT, STAGES
+from ..testing import pytest_arguments
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from ..messages import say
+from ..stages import STAGES, Stage
+from ..terminal import course
 from . import records
-from .messages import say
-from .stages import STAGES, Stage
 from .standing import fingerprints
-from .terminal import course
 
 
 class Recorder:

@@ -3,13 +3,12 @@
 from training.console import Parser
 from training.errors import UserError
 
-from .book import questions
-from .keys import Keys
-from .messages import say
-from .read import find_chapter
-from .reading import print_markdown
-from .standing import find_todo
-from .terminal import console
+from ..book import questions
+from ..keys import Keys
+from ..learner.standing import find_todo
+from ..messages import say
+from ..reading import find_chapter, print_markdown
+from ..terminal import console
 
 
 def main(argv: list[str]) -> int:

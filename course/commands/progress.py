@@ -7,10 +7,11 @@ from typing import Any
 from training.console import Parser
 from training.errors import UserError
 
-from . import records
-from .messages import say
-from .standing import Standing, standings, title
-from .terminal import console, here
+from ..learner import records
+from ..learner.standing import Standing, standings
+from ..messages import say
+from ..reading import title
+from ..terminal import console, here
 
 
 def main(argv: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""A stage's test in a process of its own (course/worker.py), seen from outside."""
+"""A stage's test in a process of its own (worker.py), seen from outside."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .messages import say
-from .stages import ROOT, Stage
+from ..messages import say
+from ..stages import ROOT, Stage
 
 Event = dict[str, Any]
 
@@ -25,7 +25,7 @@ class Worker:
     def __init__(self, put: Callable[["Worker", Event], None]):
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "course.worker"],
+            [sys.executable, "-m", "course.watching.worker"],
             cwd=ROOT,
             env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // 2)), **os.environ},
             stdin=subprocess.PIPE,

@@ -19,17 +19,16 @@ from pathlib import Path
 
 from training.errors import UserError
 
-from . import scaffold
-from .reset import fresh_folder
-from .stages import ROOT, STAGES, WEEKS, Stage
+from .. import scaffold
+from ..stages import ROOT, STAGES, WEEKS, Stage
 
 FOR_EVERYBODY = (
     "README.md", "README.ko.md", "LICENSE", "AGENTS.md", "config.yaml", "input.txt", "main.py", "main_bpe.py",
     "requirements.txt", "pyproject.toml", "conftest.py", ".gitignore", "tests", "training", "course", "book", "img",
 )  # fmt: skip
 WITH_SOLUTIONS = ("solutions", "checks", "benchmarks", "CONTRIBUTING.md")
-INSTRUCTORS = ("release.py", "grade.py", "grading", "templates")
-TEMPLATES = Path(__file__).resolve().parent / "templates"
+INSTRUCTORS = ("commands/release.py", "commands/grade.py", "grading", "templates")
+TEMPLATES = ROOT / "course" / "templates"
 
 
 def main(argv: list[str]) -> int:
@@ -83,7 +82,7 @@ def release(folder: Path, first: int, last: int, solutions: bool, mistakes: bool
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_gpt(folder, first, last)
     if not solutions:
-        shutil.copytree(folder / "gpt", fresh_folder(folder))
+        shutil.copytree(folder / "gpt", scaffold.fresh_folder(folder))
     for stage in STAGES[last:]:
         for path in files_of(stage, folder):
             path.unlink(missing_ok=True)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from training.report import Run
 from training.sampling import write_text
 
+from ..models import load_model
+from ..reading import title
+from ..stages import STAGES
 from .attention import attention_weights
-from .models import load_model
-from .stages import STAGES
-from .standing import title
 
 TOKENS = 96  # more do not fit a screen
 POSITIONS = 128

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from training.errors import UserError
 
-from .messages import say
+from ..messages import say
 
 if sys.platform == "win32":
     import msvcrt

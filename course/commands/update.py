@@ -18,13 +18,12 @@ from typing import NamedTuple
 from training.console import Parser
 from training.errors import UserError
 
-from .backups import keep, new_folder
-from .messages import say
-from .regions import find_region, read_source, replace_region, write_bytes
-from .reset import fresh_folder
-from .scaffold import scaffold
-from .stages import ROOT
-from .terminal import here
+from ..learner.backups import keep, new_folder
+from ..learner.regions import find_region, read_source, replace_region, write_bytes
+from ..messages import say
+from ..scaffold import fresh_folder, scaffold
+from ..stages import ROOT
+from ..terminal import here
 
 OURS = ("course", "training", "tests", "checks", "solutions", "benchmarks", "book", "img", ".ci", ".github")
 TODO = r"^ *# TODO (\d+(?:-\d+)?): "

@@ -10,14 +10,15 @@ from typing import NoReturn
 from training.console import Parser
 from training.errors import UserError
 
-from . import hint, lock, next, screen
-from .changes import Changes
-from .keys import Keys
-from .messages import say
-from .running import Result, Worker
-from .stages import ROOT, STAGES, Stage
-from .standing import current, find_stage, standings
-from .terminal import console
+from ..keys import Keys
+from ..learner.standing import current, find_stage, standings
+from ..messages import say
+from ..stages import ROOT, STAGES, Stage
+from ..terminal import console
+from ..watching import lock, screen
+from ..watching.changes import Changes
+from ..watching.running import Result, Worker
+from . import hint, next
 
 SILENCE = 150.0  # seconds without a sign of a process until it is stopped; each test has its own limit below that
 

@@ -3,19 +3,16 @@
 It is look.html with the numbers in it as JSON; it needs neither a network nor a server.
 """
 
-import json
 import webbrowser
 from pathlib import Path
 
 from training.console import Parser
 from training.errors import UserError
 
-from .messages import TEXTS, language, say
-from .stages import ROOT
-from .terminal import here
-
-TEMPLATE = Path(__file__).with_name("look.html")
-DATA = "/* data */ null"  # what stands in the template in the place of the numbers
+from ..messages import say
+from ..pages.look_page import render
+from ..stages import ROOT
+from ..terminal import here
 
 
 def main(argv: list[str]) -> int:
@@ -29,7 +26,7 @@ def main(argv: list[str]) -> int:
     if args.prompt == "":
         raise UserError(say("look_empty"))
 
-    from .inside import look_inside
+    from ..pages.inside import look_inside
 
     page = args.output or folder / "look.html"
     page.write_text(render(look_inside(folder, args.prompt)), encoding="utf-8", newline="\n")
@@ -45,11 +42,3 @@ def newest_run() -> Path:
     if not weights:
         raise UserError(say("look_no_run", command=f"python {here('main.py')}"))
     return max(weights)[1]
-
-
-def render(data: dict) -> str:
-    """The page. In the JSON, < is written as an escape, so that no text can end the script that it stands in."""
-    index = 1 if language() == "ko" else 0
-    texts = {key.removeprefix("page_"): pair[index] for key, pair in TEXTS.items() if key.startswith("page_")}
-    content = json.dumps({**data, "language": language(), "texts": texts}, ensure_ascii=False, separators=(",", ":"))
-    return TEMPLATE.read_text(encoding="utf-8").replace(DATA, content.replace("<", "\\u003c"))

@@ -7,8 +7,8 @@ import math
 from html import escape
 from pathlib import Path
 
-from .ladder import Ladder, Rung
-from .messages import language, say
+from ..messages import language, say
+from .rungs import Ladder, Rung
 
 TEMPLATE = Path(__file__).with_name("ladder.html")
 KOREAN_FONTS = "Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic"

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from .scaffold import BEGIN, END, waiting_line
+from ..scaffold import BEGIN, END, waiting_line
 
 
 class Region(NamedTuple):

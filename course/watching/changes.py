@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from .standing import PACKAGE
+from ..learner.standing import PACKAGE
 
 SLOW = 0.5  # seconds between two looks where events are trusted
 QUICK = 0.2  # and where they are not

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from training.console import Parser
 
-from .messages import say
-from .stages import ROOT, STAGES
-from .terminal import course
-from .testing import pytest_arguments
+from ..messages import say
+from ..stages import ROOT, STAGES
+from ..terminal import course
+from ..testing import pytest_arguments
 
 OLDEST_PYTHON = (3, 10)
 ROOM = 1.0  # GB that some runs with their checkpoints come to need

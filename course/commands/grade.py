@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 
 from training.errors import UserError
 
-from .grading import formats
-from .grading.desk import course_hash, finished_files, make_desk
-from .grading.marking import Grade, StageResult, mark_stage, parse_points
-from .grading.sandbox import Limits, Outcome, run_stage, walls
-from .grading.submission import Submission, read_submission
-from .stages import STAGES
+from ..grading import formats
+from ..grading.desk import course_hash, finished_files, make_desk
+from ..grading.marking import Grade, StageResult, mark_stage, parse_points
+from ..grading.sandbox import Limits, Outcome, run_stage, walls
+from ..grading.submission import Submission, read_submission
+from ..stages import STAGES
 
 
 class Reference(NamedTuple):
