@@ -46,6 +46,14 @@ def test_wrong_markers_are_refused_with_their_line(old: str, new: str, message: 
         scaffold_text(SOURCE.replace(old, new), "f.py")
 
 
+def test_without_sources_nothing_is_touched(tmp_path: Path):
+    (tmp_path / "gpt").mkdir()
+    (tmp_path / "gpt" / "f.py").write_text("mine", encoding="utf-8")
+    with pytest.raises(ScaffoldError, match="no solutions/gpt/"):
+        write(tmp_path)
+    assert (tmp_path / "gpt" / "f.py").exists()
+
+
 def test_the_tree_is_written_checked_and_kept_in_step(tmp_path: Path):
     solutions, gpt = tmp_path / "solutions" / "gpt", tmp_path / "gpt"
     solutions.mkdir(parents=True)

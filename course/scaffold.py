@@ -58,8 +58,10 @@ def waiting_line(begin: re.Match[str]) -> str:
 
 
 def scaffold(root: Path = ROOT) -> dict[Path, str]:
-    """The path in gpt/ and the text of every file of the learner's package."""
+    """The path in gpt/ and the text of every file of the learner's package. Raises ScaffoldError if there is none."""
     sources = sorted((root / "solutions" / "gpt").glob("*.py"))
+    if not sources:
+        raise ScaffoldError("there is no solutions/gpt/ here to make gpt/ from; python -m course reset N mends a TODO")
     return {root / "gpt" / s.name: scaffold_text(s.read_text(encoding="utf-8"), s.name) for s in sources}
 
 
