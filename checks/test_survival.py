@@ -108,6 +108,19 @@ def test_two_processes_share_the_rows_of_a_single_batch(play: Path, tmp_path: Pa
         assert va is None or va == pytest.approx(vb, abs=1e-4)
 
 
+def test_a_run_cut_off_just_before_its_weights_were_saved_ends_as_if_it_had_not_been(
+    run_main: Main, play: Path, tmp_path: Path
+):
+    assert run_main("--solutions", "--data", str(play), "--train.iterations=20").returncode == 0
+    run = only_run(tmp_path)
+    before, names = losses(run), ("samples.txt", "model.safetensors")
+    contents = [(run / name).read_bytes() for name in names]
+    (run / "model.safetensors").unlink()
+    assert run_main("--resume", str(run), quick=False).returncode == 0
+    assert losses(run) == before
+    assert [(run / name).read_bytes() for name in names] == contents
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(play: Path, tmp_path: Path):
     done = run(command(play, tmp_path, "--train.batch_size=3", processes=2))
     assert done.returncode != 0

@@ -96,7 +96,7 @@ class Run:
             )
         trainer.restore(state)
         if cut:
-            self.cut(trainer.iteration)
+            self.cut(trainer.iteration, evaluated_again=trainer.progress >= 1)
         here = f"resume: {self.folder.as_posix()}, at iteration {trainer.iteration:,}"
         return [*(f"warning: {complaint}" for complaint in complaints), here]
 
@@ -125,21 +125,27 @@ class Run:
                 f" checkpoint with --resume {self.folder.as_posix()}"
             ) from None
 
-    def cut(self, iteration: int) -> None:
-        """Forget what was reported after the iteration, before a training goes on from there."""
+    def cut(self, iteration: int, evaluated_again: bool = False) -> None:
+        """Forget what was reported after the iteration, before a training goes on from there.
+
+        evaluated_again: forget also the evaluation at the iteration, since the training will only do that once more.
+        """
         path = self.folder / "metrics.jsonl"
         if path.exists():
             kept = []
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with suppress(ValueError, KeyError, TypeError):  # the last line may be half a line
-                    kept += [f"{line}\n"] if json.loads(line)["iteration"] <= iteration else []
+                    facts = json.loads(line)
+                    is_old = facts["iteration"] < iteration + ("validation_loss" not in facts or not evaluated_again)
+                    kept += [f"{line}\n"] if is_old else []
             _write(path, "".join(kept))
         path = self.folder / "samples.txt"
         if path.exists():
             text = path.read_text(encoding="utf-8", errors="replace")
             samples = re.split(r"^(?=--- iteration )", text, flags=re.MULTILINE)
             ends = [re.match(r"--- iteration (\d+),", sample) for sample in samples]
-            _write(path, "".join(s for s, e in zip(samples, ends, strict=True) if e and int(e[1]) <= iteration))
+            last = iteration - evaluated_again
+            _write(path, "".join(s for s, e in zip(samples, ends, strict=True) if e and int(e[1]) <= last))
 
     def load_weights(self, model: nn.Module) -> None:
         """Raises UserError if the weights are missing, damaged, or those of another model."""
