@@ -1,5 +1,6 @@
 """A learner's own copy of the course, and its commands called as a learner calls them."""
 
+import compileall
 import os
 import re
 import shutil
@@ -54,7 +55,8 @@ class Learner:
     def __init__(self, root: Path, tests: bool = False):
         self.root = root
         for folder in (*FOLDERS, *(["tests"] if tests else [])):
-            shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+            compileall.compile_dir(ROOT / folder, quiet=2)  # once for all, since what is called here writes no bytecode
+            shutil.copytree(ROOT / folder, root / folder)
         for file in FILES:
             shutil.copy(ROOT / file, root / file)
         for path, text in scaffold().items():

@@ -56,7 +56,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Grade]:
     paths += [str(links_and_dots(folder / "links.tar.gz", right.encode())), str(zip_bomb(folder / "bomb.zip"))]
     paths += [str(zip_with_a_link(folder / "link.zip")), submit(folder, "right, last", {}, FINISHED)]
     grades = grade.grade_all(
-        paths, {1: 10.0}, folder / "grades", jobs=2, limits=Limits(clock=60.0, test=30.0, computing=12)
+        paths, {1: 10.0}, folder / "grades", jobs=2, limits=Limits(clock=60.0, test=30.0, computing=9)
     )
     return {g.student: g for g in grades}
 

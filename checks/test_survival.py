@@ -129,7 +129,7 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(play: Path, tmp_path: P
 
 @posix_only
 def test_a_killed_process_of_two_is_restarted_by_torchrun_and_the_result_is_the_same(play: Path, tmp_path: Path):
-    options = ["--train.iterations=1500", "--train.optimizer=adamw", "--train.checkpoint_iterations=50"]
+    options = ["--train.iterations=800", "--train.optimizer=adamw", "--train.checkpoint_iterations=50"]
     quiet = run(command(play, tmp_path / "quiet", *options, processes=2))
     assert quiet.returncode == 0, quiet.stderr
     start = command(play, tmp_path / "killed", *options, processes=2)

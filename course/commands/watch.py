@@ -28,6 +28,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("stage", nargs="?", metavar="N", help=say("watch_stage_help"))
     wanted = parser.parse_args(argv).stage
     stage = find_stage(wanted) if wanted else current_stage()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which some shells have their children ignore
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), leave)
