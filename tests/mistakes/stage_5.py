@@ -1,5 +1,7 @@
 """Known mistakes of stage 5: HeadVer4.forward."""
 
+import warnings
+
 import torch
 from torch.nn import functional as F
 
@@ -12,6 +14,7 @@ from . import Outcome, mistake, observed, place
 def observe(cls: type) -> Outcome:
     """Outputs, wei, var and gradients for sequences shorter than the context and as long, and a batch of one."""
     outcome: Outcome = {}
+    biased = observed(lambda: divides_by_n(cls)) is True  # either is right, and no part of the mistake
     for B, T in ((2, 5), (1, 8), (3, 1)):
         seed(5)
         head = cls(block_size=8, embed_size=6, head_size=4)
@@ -19,6 +22,9 @@ def observe(cls: type) -> Outcome:
         outcome[f"out {T}"] = out = observed(lambda head=head, x=x: head(x))
         for name in ("wei", "var"):
             value = observed(lambda head=head, name=name: torch.as_tensor(getattr(head, name)).detach())
+            n = B * T * T
+            if name == "var" and biased and isinstance(value, torch.Tensor):
+                value = value * n / (n - 1)
             outcome[f"{name} {T}"] = value
         if isinstance(out, torch.Tensor) and out.requires_grad:
             factors = torch.randn(out.shape)
@@ -26,6 +32,15 @@ def observe(cls: type) -> Outcome:
         for name, tensor in (("x", x), *head.named_parameters()):
             outcome[f"gradient of {name} {T}"] = tensor.grad
     return outcome
+
+
+def divides_by_n(cls: type) -> bool:
+    """Whether self.var is the variance divided by n: that of a single score is then 0; divided by n - 1, it is not."""
+    head = cls(block_size=8, embed_size=6, head_size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of a division by n - 1 = 0
+        head(torch.zeros(1, 1, 6))
+    return float(head.var) == 0.0
 
 
 def qkv(self, x):
