@@ -136,8 +136,8 @@ class Run:
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with suppress(ValueError, KeyError, TypeError):  # the last line may be half a line
                     facts = json.loads(line)
-                    is_old = facts["iteration"] < iteration + ("validation_loss" not in facts or not evaluated_again)
-                    kept += [f"{line}\n"] if is_old else []
+                    again = evaluated_again and facts["iteration"] == iteration and "validation_loss" in facts
+                    kept += [f"{line}\n"] if facts["iteration"] <= iteration and not again else []
             _write(path, "".join(kept))
         path = self.folder / "samples.txt"
         if path.exists():
