@@ -10,6 +10,7 @@ import pytest
 
 from checks.right_versions import RIGHT_VERSIONS
 from checks.stage_runner import failures, finished, known_outcomes, load_catalogue, stage_of
+from checks.wrong_versions import WRONG_VERSIONS
 from course.stages import STAGES
 from tests.mistakes import MISTAKES, PLACES, Mistake, same, wrong_version
 
@@ -39,6 +40,15 @@ def test_a_known_mistake_is_rejected_under_its_own_name(wrong: Mistake, monkeypa
 def test_a_right_version_is_accepted(todo: str, version: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
     stand_in = wrong_version(finished(todo), Mistake(todo, version))
     assert failures(todo, stand_in, monkeypatch) == {}
+
+
+@pytest.mark.parametrize(("todo", "version"), WRONG_VERSIONS, ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_a_wrong_version_without_a_name_is_rejected_and_not_called_by_anothers(
+    todo: str, version: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    failed = failures(todo, wrong_version(finished(todo), Mistake(todo, version)), monkeypatch)
+    assert failed, "the stage's tests accept it"
+    assert not any("Known mistake" in message for message in failed.values()), failed
 
 
 BY_THEIR_CALLS = {"7-1", "7-3", "8-1"}  # what is observed of these is also which layer gets what

@@ -89,13 +89,14 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_table():
 
 
 def test_tokens_are_drawn_at_temperature_1_and_anew_for_each_row():
-    """20000 times the same prompt: the shares are those of the softmax, and no row knows what its neighbour drew.
+    """20000 times the same prompt, in evaluation mode: the shares are those of the softmax, and no row knows what its
+    neighbour drew.
 
     The tolerances are six standard errors: the chance of a false alarm is below one in ten million.
     """
     seed(2)
     p = PROBABILITIES[0]
-    drawn = generate(bigram(PROBABILITIES.log()), torch.zeros(20000, 1, dtype=torch.long), 1)[:, -1]
+    drawn = generate(bigram(PROBABILITIES.log()).eval(), torch.zeros(20000, 1, dtype=torch.long), 1)[:, -1]
     GPT.expect(F.one_hot(drawn, 4).float().mean(dim=0), p, "The share of each token after token 0", "j", 0, 0.021)
     pairs = F.one_hot(drawn[0::2] * 4 + drawn[1::2], 16).float().mean(dim=0).view(4, 4)
     want = p[:, None] * p
@@ -112,6 +113,19 @@ def test_the_second_new_token_is_drawn_from_the_row_of_the_first_one():
     got = F.one_hot(out[:, 1] * 4 + out[:, 2], 16).float().mean(dim=0).view(4, 4)
     want = PROBABILITIES[0][:, None] * PROBABILITIES
     GPT.expect(got, want, "The share of rows with token i first and token j second", "i j", 0, 0.0264)
+
+
+def test_every_token_that_has_a_probability_is_drawn_at_times():
+    """The likeliest of 100 tokens is less than three times as likely as the rarest: 5000 draws find them all.
+
+    The rarest has the probability 0.0058: the chance of a false alarm is below one in ten billion.
+    """
+    seed(5)
+    logits = torch.linspace(0, 1, 100).expand(100, 100)
+    drawn = generate(bigram(logits), torch.zeros(5000, 1, dtype=torch.long), 1)[:, -1]
+    never = 100 - len(drawn.unique())
+    if never:
+        raise GPT.wrong(f"Of 100 tokens, all nearly equally likely, {never} were never drawn in 5000 draws.")
 
 
 def test_every_call_draws_anew():

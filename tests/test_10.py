@@ -56,7 +56,8 @@ def test_block_ver_4_output_is_always_different_in_train_mode(p1: float, p2: flo
     Twice the same mask: 60 numbers at a rate of 0.5, so 1 in 2^60 for each of 45 pairs of calls.
     """
     ours, x = block(p1, p2), random(2, 5, 6)
-    outputs = [BLOCK.result(ours, x.clone()) for _ in range(5)]
+    with torch.no_grad():  # the mode decides, whether there are gradients or not
+        outputs = [BLOCK.result(ours, x.clone()) for _ in range(5)]
     BLOCK.result(ours.eval(), x.clone())
     ours.train()
     outputs += [BLOCK.result(ours, x.clone()) for _ in range(5)]
@@ -202,7 +203,7 @@ def masks_of(ours: Any, x: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
     p1, p2 = ours.dropout1.p, ours.dropout2.p
     ways = torch.tensor(list(product((0.0, 1.0), repeat=3)))
     pairs = list(product(ways if p1 else ways[-1:], ways if p2 else ways[-1:]))
-    with torch.no_grad():  # ends before the hint, which looks at gradients
+    with torch.no_grad():
         possible = [formula(ours, x, one / (1 - p1), two / (1 - p2)) for one, two in pairs]
     gaps = torch.stack([(out.detach() - other).abs().amax(dim=-1) for other in possible])  # (64, B, T)
     gap, best = gaps.min(dim=0)

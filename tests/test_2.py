@@ -66,9 +66,9 @@ def test_the_gradient_of_the_average_reaches_every_token_that_is_in_it():
     HEAD.expect_gradients(HEAD.make(), random(2, 5, 3))
 
 
-def test_the_head_leaves_its_input_as_it_was():
-    """The averages go into a tensor of their own."""
-    HEAD.expect_input_kept(HEAD.make(), random(2, 4, 3))
+def test_one_head_serves_all_lengths_and_leaves_its_input_as_it_was():
+    """In training and in evaluation. The averages go into a tensor of their own."""
+    HEAD.expect_all_lengths(HEAD.make(), lambda T: random(2, T, 3))
 
 
 def test_the_head_works_in_the_precision_and_on_the_device_of_its_input():
@@ -103,6 +103,11 @@ def test_logits_fit_any_vocabulary_and_embedding(vocab_size: int, embed_size: in
     """The vocabulary may be larger than the embedding, smaller, or of the same size."""
     model = gpt(vocab_size=vocab_size, embed_size=embed_size)
     GPT.expect_right(model, tokens(2, 4, vocab_size), f", for vocab_size {vocab_size} and embed_size {embed_size},")
+
+
+def test_one_model_serves_all_lengths_in_training_and_in_evaluation():
+    """What it gives depends on nothing but its weights and the indices."""
+    GPT.expect_all_lengths(gpt(), lambda T: tokens(2, T))
 
 
 def test_the_last_token_sees_its_past():

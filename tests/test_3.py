@@ -49,21 +49,14 @@ def test_examples_of_a_batch_never_see_each_other():
     HEAD.expect_examples_apart(HEAD.make(), random(3, 5, 2))
 
 
-def test_one_head_serves_sequences_of_every_length():
-    """The matrix is as large as the sequence that is there now, not as one that was there before."""
-    same_head = HEAD.make()
-    for T in (5, 3, 8, 1):
-        HEAD.expect_right(same_head, random(2, T, 3), ", after sequences of other lengths,")
+def test_one_head_serves_all_lengths_and_leaves_its_input_as_it_was():
+    """The matrix is as large as the sequence that is there now, and the averages go into a tensor of their own."""
+    HEAD.expect_all_lengths(HEAD.make(), lambda T: random(2, T, 3))
 
 
 def test_the_gradient_of_the_average_reaches_every_token_that_is_in_it():
     """Token s is in the averages of all tokens t >= s, with the factor 1 / (t + 1) each: that is its gradient."""
     HEAD.expect_gradients(HEAD.make(), random(2, 5, 3))
-
-
-def test_the_head_leaves_its_input_as_it_was():
-    """The averages go into a tensor of their own."""
-    HEAD.expect_input_kept(HEAD.make(), random(2, 4, 3))
 
 
 def test_a_longer_sequence_or_a_larger_batch_takes_no_more_steps():

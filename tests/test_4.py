@@ -25,10 +25,8 @@ def test_the_average_of_three_tokens_is_as_worked_by_hand():
     out = HEAD.run(head, x)
     HEAD.expect(out, torch.tensor([[[2.0, 10.0], [3.0, 5.0], [5.0, 3.0]]]), "head(x)")
     expect_wei(head, 1, 3)
-    show(
-        "head.wei, a row for each token, a column for each one that it takes from:",
-        table(wei(head, 1, 3)[0], "t=", "s="),
-    )
+    weights = table(wei(head, 1, 3)[0], "t=", "s=")
+    show("head.wei, a row for each token, a column for each one that it takes from:", weights)
     show("x:", table(x, "t=", "c="), "the average of the present and the past, head.wei @ x:", table(out, "t=", "c="))
 
 
@@ -67,22 +65,18 @@ def test_examples_of_a_batch_never_see_each_other():
     HEAD.expect_examples_apart(HEAD.make(), random(3, 5, 2))
 
 
-def test_one_head_serves_sequences_of_every_length():
-    """The output and head.wei belong to the sequence that is there now, not to one that was there before."""
+def test_one_head_serves_all_lengths_and_leaves_its_input_as_it_was():
+    """The output and head.wei belong to the sequence that is there now, in training and in evaluation."""
     same_head = HEAD.make()
-    for T in (5, 3, 8, 1):
-        HEAD.expect_right(same_head, random(2, T, 3), ", after sequences of other lengths,")
+    HEAD.expect_all_lengths(same_head, lambda T: random(2, T, 3))
+    for T, training in ((5, False), (3, True), (8, False)):
+        HEAD.run(same_head.train(training), random(2, T, 3))
         expect_wei(same_head, 2, T)
 
 
 def test_the_gradient_of_the_average_reaches_every_token_that_is_in_it():
     """Token s is in the averages of all tokens t >= s, with the factor 1 / (t + 1) each: that is its gradient."""
     HEAD.expect_gradients(HEAD.make(), random(2, 5, 3))
-
-
-def test_the_head_leaves_its_input_as_it_was():
-    """The averages go into a tensor of their own."""
-    HEAD.expect_input_kept(HEAD.make(), random(2, 4, 3))
 
 
 def test_a_longer_sequence_or_a_larger_batch_takes_no_more_steps():
@@ -119,18 +113,24 @@ def used(B: int, T: int) -> Any:
 
 
 def wei(head: Any, B: int, T: int) -> Tensor:
-    """head.wei for each example, checked to have the shape (T, T), or to be (B, T, T)."""
-    kept = getattr(head, "wei", None)
-    if kept is None:
-        raise HEAD.wrong("After head(x), head.wei should be there. Keep the weights: self.wei = ...")
-    once, dims = (T, T), "T S"
-    if isinstance(kept, Tensor) and kept.dim() == 3:
-        once, dims = (1 if len(kept) == 1 else B, T, T), "B T S"
-    like = torch.zeros(once, dtype=kept.dtype if isinstance(kept, Tensor) and kept.is_floating_point() else None)
-    return HEAD.like(kept, like, "head.wei", dims).detach().expand(B, T, T)
+    """head.wei for each example, checked to have the shape (T, T) or (B, T, T), whatever its values."""
+    kept, want, dims = kept_and_wanted(head, B, T)
+    return HEAD.like(kept, want, "head.wei", dims).detach().expand(B, T, T)
 
 
 def expect_wei(head: Any, B: int, T: int) -> None:
-    """head.wei holds the weights of the average, for each of the B examples."""
-    want = two_loops(torch.eye(T).unsqueeze(0)).expand(B, T, T)
-    HEAD.expect(wei(head, B, T).float(), want, "head.wei", "B T S")
+    """head.wei holds the weights of the average, once or for each of the B examples."""
+    kept, want, dims = kept_and_wanted(head, B, T)
+    HEAD.expect(kept, want, "head.wei", dims)
+
+
+def kept_and_wanted(head: Any, B: int, T: int) -> tuple[Any, Tensor, str]:
+    """head.wei; what it should be, in the shape and the precision in which it is kept; and its dimensions."""
+    kept = getattr(head, "wei", None)
+    if kept is None:
+        raise HEAD.wrong("After head(x), head.wei should be there. Keep the weights: self.wei = ...")
+    want = two_loops(torch.eye(T).unsqueeze(0))[0]
+    if not isinstance(kept, Tensor):
+        return kept, want, "T S"
+    want = want.to(kept.dtype) if kept.is_floating_point() else want
+    return (kept, want.expand(1 if len(kept) == 1 else B, T, T), "B T S") if kept.dim() == 3 else (kept, want, "T S")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from tests.experiments.stage_5 import ATTENTION_BEATS_THE_AVERAGE, SATURATION
 from tests.kit import Task, random, show, table
 from tests.kit.experiment import prove
+from tests.kit.showing import by
 
 
 def right(head: Any, x: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ def test_attention_on_three_tokens_is_as_worked_by_hand():
 
 
 @pytest.mark.parametrize(("B", "T"), [(2, 5), (1, 8), (3, 1), (4, 8)])
-def test_attention_is_what_torch_computes_with_the_same_queries_keys_and_values(B: int, T: int):
+def test_attention_is_what_torch_computes_with_the_same_weights(B: int, T: int):
     """For any batch, and for sequences as long as the context or shorter."""
     HEAD.expect_right(made(), random(B, T, 6))
 
@@ -54,25 +55,34 @@ def test_no_token_attends_to_its_future():
 
 def test_each_row_of_wei_sums_to_one_and_the_future_has_no_weight():
     """head.wei holds the final weights, (B, T, T): how much of each token's value every token takes."""
-    head = made()
-    HEAD.run(head, random(2, 5, 6))
-    wei = HEAD.like(kept(head, "wei"), torch.ones(2, 5, 5), "head.wei", "B T T")
+    head, x = made(), random(2, 5, 6)
+    HEAD.run(head, x)
+    wei = HEAD.like(kept(head, "wei"), right_wei(head, x), "head.wei", "B T T")
     HEAD.expect(wei.sum(dim=-1), torch.ones(2, 5), "head.wei.sum(dim=-1)", "B T")
     HEAD.expect(wei.triu(1), torch.zeros(2, 5, 5), "the part of head.wei above its diagonal", "B T T")
 
 
 def test_wei_and_var_are_those_of_the_scores_over_the_root_of_head_size():
-    """wei = softmax of the masked scores q k^T / sqrt(head_size); var = the variance of the scores after scaling."""
-    head, x = made(), random(2, 5, 6)
-    HEAD.run(head, x)
-    q, k = F.linear(x, head.query.weight), F.linear(x, head.key.weight)
-    scores = torch.einsum("btd,bsd->bts", q, k) / 2  # sqrt(4)
-    weights = scores.exp() * torch.ones(5, 5).tril()
-    HEAD.expect(kept(head, "wei"), weights / weights.sum(dim=-1, keepdim=True), "head.wei", "B T T")
-    var = variance(head)
-    allowed = scores.var().item(), scores.var(correction=0).item()
-    if all(not abs(var - v) <= 1e-4 * v for v in allowed):
-        HEAD.expect_number(var, allowed[0], "head.var, the variance of all scores after scaling,", 1e-4)
+    """wei = softmax of the masked scores q k^T / sqrt(head_size); var = the variance of the scores after scaling.
+
+    They are those of the last call, in training and in evaluation, and also where the scores are far from 0.
+    """
+    head = made()
+    for training, x in ((True, random(2, 5, 6)), (False, random(2, 3, 6)), (True, 3 + random(3, 3, 6))):
+        HEAD.run(head.train(training), x)
+        HEAD.expect(kept(head, "wei"), right_wei(head, x), "head.wei", "B T T")
+        var, scores = variance(head), right_scores(head, x)
+        allowed = scores.var().item(), scores.var(correction=0).item()
+        if all(not abs(var - v) <= 1e-4 * v for v in allowed):
+            HEAD.expect_number(var, allowed[0], "head.var, the variance of all scores after scaling,", 1e-4)
+
+
+def test_the_mask_holds_however_large_the_scores_are():
+    """A token that fits itself badly has a score of -170 here. -infinity is less than that; -100 is not."""
+    head = made().double()
+    with torch.no_grad():
+        head.key.weight.copy_(-head.query.weight)
+    HEAD.expect_right(head, 7 * random(2, 8, 6).double(), ", its numbers being large,")
 
 
 @pytest.mark.parametrize("head_size", [4, 64, 256])
@@ -82,9 +92,12 @@ def test_the_variance_of_wei_after_scaling_is_1(head_size: int):
     64 x 32 x 32 scores; the standard error of their variance is below 0.02, the tolerance 0.15.
     """
     head = HEAD.make(block_size=32, embed_size=6, head_size=head_size)
-    HEAD.attempt(lambda: head(random(64, 32, 6), debug=True), f"HeadVer4(32, 6, {head_size})(x, debug=True)")
+    call = f"HeadVer4(32, 6, {head_size})(x, debug=True)"
+    HEAD.attempt(lambda: head(random(64, 32, 6), debug=True), call)
     var = variance(head)
-    HEAD.expect_number(var, 1.0, f"The variance of the scores for head_size {head_size}", 0.15)
+    what = f"After {call}, for which queries and keys are noise of variance 1, head.var"
+    HEAD.expect_number(var, 1.0, what, 0.15)
+    HEAD.expect(kept(head, "wei").sum(dim=-1), torch.ones(64, 32), f"After {call}, head.wei.sum(dim=-1)", "B T")
     show(f"head_size {head_size}: variance {var:.3f} after scaling; without it, it would be {var * head_size:.1f}")
 
 
@@ -139,6 +152,16 @@ def made() -> Any:
     return HEAD.make(block_size=8, embed_size=6, head_size=4)
 
 
+def right_scores(head: Any, x: Tensor) -> Tensor:
+    q, k = F.linear(x, head.query.weight), F.linear(x, head.key.weight)
+    return torch.einsum("btd,bsd->bts", q, k).detach() / q.shape[-1] ** 0.5
+
+
+def right_wei(head: Any, x: Tensor) -> Tensor:
+    weights = right_scores(head, x).exp().tril()
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
 def kept(head: Any, name: str) -> Tensor:
     if getattr(head, name, None) is None:
         raise HEAD.wrong(f"After head(x), head.{name} should be there. Keep it: self.{name} = ...")
@@ -148,4 +171,7 @@ def kept(head: Any, name: str) -> Tensor:
 
 def variance(head: Any) -> float:
     """head.var, which may be a tensor of one number, or a number."""
+    value = kept(head, "var")
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise HEAD.wrong(f"head.var is a tensor of {by(value)} numbers. It is to be one, the variance of all scores.")
     return HEAD.attempt(lambda: float(kept(head, "var")), "float(head.var)")

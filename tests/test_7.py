@@ -113,7 +113,7 @@ def test_one_layer_serves_all_lengths_and_leaves_its_input_alone(version: Task):
 
 
 @both_versions
-def test_heads_work_in_the_precision_and_on_the_device_of_their_input(version: Task):
+def test_heads_work_in_the_precision_and_on_the_device_of_x(version: Task):
     """float64 in, float64 out; and nothing is built on another device than that of the input."""
     version.expect_precise(multi_head(version), random(2, 5, 12))
     version.expect_on_device(multi_head(version), random(2, 5, 12))
@@ -234,7 +234,7 @@ def test_the_same_token_at_two_places_has_two_meanings():
 
 
 @pytest.mark.parametrize(("B", "T"), [(2, 5), (1, 8), (3, 1), (8, 8), (6, 3)])
-def test_logits_come_from_tokens_and_positions_contextualized_and_normalized(B: int, T: int):
+def test_logits_come_from_tokens_and_positions_normalized_at_the_end(B: int, T: int):
     """lm_head(ln_f(contextualizer(token embeddings + position embeddings))), for sequences as long as the context or
     shorter."""
     GPT.expect_right(gpt(), tokens(B, T))

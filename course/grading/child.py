@@ -27,7 +27,7 @@ def main(settings: dict[str, Any]) -> int:
     sys.path.insert(0, settings["course"])
     os.chdir(settings["course"])
     stage = settings["stage"]
-    options = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--no-record", "--capture=sys", "--tb=short"]
+    options = ["-p", "no:cacheprovider", "--no-record", "--capture=sys", "--tb=short"]
     options += ["-o", "filterwarnings=default", "-o", f"time_limit={settings['seconds']}"]
     what = [f"tests/test_{stage}.py"] if stage else ["tests", "--collect-only"]
     return pytest.main([*options, *what], plugins=[Recorder(out, stage)])

@@ -18,13 +18,15 @@ def difference(got: Any, want: Tensor, call: str, dims: str, rtol: float = 1e-4,
 
     call: what was called, in the learner's words: "HeadVer1()(x)". dims: "B T C".
     """
-    other = another_kind(got, want, call, dims)
+    other = another_kind(got, want, call, dims, rtol, atol)
     if other or torch.allclose(got, want, rtol=rtol, atol=atol):
         return other
     far = ~torch.isclose(got, want, rtol=rtol, atol=atol)
     place = tuple(far.nonzero()[0].tolist())
     where = ", ".join(f"{name.lower()}={i}" for name, i in zip(dims.split(), place, strict=True))
     here, there = number(want[place].item(), 0), number(got[place].item(), 0)
+    if here == there:
+        here, there = (f"{value[place].item():.10g}" for value in (want, got))
     share = f"{int(far.sum())} of {far.numel()} numbers differ"
     return (
         f"{call} has the right shape {shape(dims, want.shape)}, but wrong values: {share}.\n"
@@ -32,12 +34,12 @@ def difference(got: Any, want: Tensor, call: str, dims: str, rtol: float = 1e-4,
     )
 
 
-def another_kind(got: Any, want: Tensor, call: str, dims: str) -> str | None:
+def another_kind(got: Any, want: Tensor, call: str, dims: str, rtol: float = 1e-4, atol: float = 1e-5) -> str | None:
     """What is wrong with `got` even before its values are looked at."""
     if got is None:
         return f"{call} gave None. Is a `return` missing?"
     if not isinstance(got, Tensor):
-        return f"{call} gave a {type(got).__name__}, not a tensor."
+        return f"{call} is of the type {type(got).__name__}, and no tensor."
     if got.shape != want.shape:
         return another_shape(got, want, call, dims)
     if got.dtype != want.dtype:
@@ -49,13 +51,13 @@ def another_kind(got: Any, want: Tensor, call: str, dims: str) -> str | None:
         return None
     kind = "NaN (not a number)" if got.isnan().any() else "infinite numbers"
     place = tuple((~finite).nonzero()[0].tolist())
-    return f"{call} holds {kind}.\n\n{both(got, want, dims, place, ~finite)}"
+    return f"{call} holds {kind}.\n\n{both(got, want, dims, place, ~torch.isclose(got, want, rtol=rtol, atol=atol))}"
 
 
 def another_shape(got: Tensor, want: Tensor, call: str, dims: str) -> str:
     message = f"{call} has the wrong shape.\nexpected {shape(dims, want.shape)}\ngot      {shape(dims, got.shape)}"
     if got.dim() != want.dim():
-        return f"{message}\nThat is {got.dim()} dimensions instead of {want.dim()}."
+        return f"{message}\nIt has {got.dim()} dimension{'s' if got.dim() != 1 else ''} instead of {want.dim()}."
     name, have, should = next(x for x in zip(dims.split(), got.shape, want.shape, strict=True) if x[1] != x[2])
     return f"{message}\nDimension {name} ({NAMES.get(name, name)}) should be {should}, and is {have}."
 

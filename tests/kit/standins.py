@@ -65,7 +65,8 @@ class Norm(nn.Module):
 def with_stand_ins(block: Any, embed_size: int, ffwd: nn.Module | None = None) -> Any:
     """The block with stand-ins for its feed-forward layer and, where it has them, its norms."""
     hidden = 2 * embed_size
-    block.ffwd = Feed(ffwd or nn.Sequential(nn.Linear(embed_size, hidden), nn.Tanh(), nn.Linear(hidden, embed_size)))
+    layers = [ffwd] if ffwd else [nn.Linear(embed_size, hidden), nn.Tanh(), nn.Linear(hidden, embed_size)]
+    block.ffwd = Feed(nn.Sequential(*layers))
     for name in ("ln1", "ln2"):
         if hasattr(block, name):
             setattr(block, name, Norm(embed_size))

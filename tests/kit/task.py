@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.mistakes import named, place_of
 
@@ -18,6 +18,14 @@ from .seeds import random
 from .showing import by
 
 Right = Callable[[Any, Tensor], Tensor]
+
+
+def learning_parts(module: Any) -> dict[str, object]:
+    """The layers and parameters of a module by their names, also those that have several."""
+    if not isinstance(module, nn.Module):
+        return {}
+    layers = dict(module.named_modules(remove_duplicate=False))
+    return {**layers, **dict(module.named_parameters(remove_duplicate=False))}
 
 
 class Task:
@@ -59,8 +67,17 @@ class Task:
         return made
 
     def run(self, module: Any, x: Tensor, *more: Any, when: str = "") -> Any:
-        """What it gives for x, as it comes."""
-        return self.attempt(lambda: self.applied(module)(x, *more), self.says(x) + when)
+        """What it gives for x, as it comes. Its layers and parameters are still the same ones afterwards."""
+        parts = learning_parts(module)
+        out = self.attempt(lambda: self.applied(module)(x, *more), self.says(x) + when)
+        for name, part in learning_parts(module).items():
+            if part is not parts.get(name):
+                did = "puts something new in the place of" if name in parts else "makes"
+                raise self.wrong(
+                    f"{self.says(x)} {did} self.{name}, so that nothing learned there lasts. Layers and parameters are"
+                    " made once, in the constructor, which is given."
+                )
+        return out
 
     def result(self, module: Any, x: Tensor, when: str = "") -> Tensor:
         """What it gives for x, checked to be a tensor of the right shape and dtype, of finite numbers."""
@@ -88,7 +105,8 @@ class Task:
 
     def wrong(self, message: str) -> Wrong:
         """The error to raise: the message, and the name of the known mistake whose outcome this is, if it is one."""
-        known = named(self.todo, self.cls)
+        with torch.enable_grad():
+            known = named(self.todo, self.cls)
         return Wrong(f"{message}\n\n{known}" if known else message, self.todo)
 
     def expect(
@@ -118,7 +136,8 @@ class Task:
 
     def expect_all_lengths(self, module: Any, make_input: Callable[[int], Tensor]) -> None:
         """A longer sequence, a shorter one, the longer one again, in training and in evaluation: as if for the first
-        time, and its input stays as it was."""
+        time, and its input and its buffers stay as they were."""
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         for T, training in ((8, True), (3, True), (8, False), (5, True)):
             module.train(training)
             x = make_input(T)
@@ -126,6 +145,9 @@ class Task:
             self.expect_input_kept(module, x)
             if any(part.training != training for part in module.modules()):
                 raise self.wrong("It switches between training and evaluation mode. That is for the caller to choose.")
+        for name, buffer in module.named_buffers():
+            if name in buffers and not torch.equal(buffer, buffers[name]):
+                raise self.wrong(f"It changes self.{name} itself, and the next call finds another one.")
 
     def expect_blind_to_the_future(self, module: Any, x: Tensor) -> None:
         """Change the last two tokens, and what comes out for the tokens before them stays the same."""
@@ -182,7 +204,9 @@ class Task:
             self.expect(theirs, ours, f"the gradient of {name}", dims, rtol=1e-3, atol=1e-4)
 
     def expect_precise(self, module: Any, x: Tensor) -> None:
-        """In float64, it calculates in float64 from beginning to end: it notices a change of x in the ninth decimal."""
+        """In float64, also after a call in float32, it calculates in float64 from beginning to end: it notices a change
+        of x in the ninth decimal."""
+        self.run(module, x.clone())
         module = module.double()
         if not x.is_floating_point():
             self.expect_right(module, x, " in float64", rtol=1e-9, atol=1e-9)
@@ -194,14 +218,16 @@ class Task:
         self.expect(1e8 * got, 1e8 * want, what, rtol=1e-3, atol=1e-3)
 
     def expect_on_device(self, module: Any, x: Tensor, *more: Any) -> None:
-        """On a GPU it would work as on the CPU: nothing is built or left on a device other than that of the input."""
+        """On a GPU it would work as on the CPU, also after a call there: nothing is built or left on a device other
+        than that of the input."""
+        self.attempt(lambda: self.applied(module)(x.clone(), *more), self.says(x))
         call = self.applied(to_far(module))
         failed = misplaced(lambda x: call(x, *more), x)
         if failed:
             place = place_of_error(failed.error) if failed.error else ""
             what = {
-                "built": f"a tensor is built on the CPU{place}, whatever device the input is on. Give it the input's"
-                " device: torch.ones(..., device=x.device).",
+                "built": f"a tensor that was built on the CPU meets one on the GPU{place}. Give it the device of the"
+                " input where it is built: torch.ones(..., device=x.device).",
                 "moved": f"a tensor is moved to the CPU{place}. Leave it on the device of the input.",
                 "returned": "what comes back is built on the CPU, whatever device the input is on. Build it on that of"
                 " the input: torch.zeros_like(x), or torch.zeros(..., device=x.device).",

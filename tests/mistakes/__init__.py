@@ -92,7 +92,18 @@ def named(todo: str, cls: Any) -> str | None:
             return None  # these are mistakes on another device, and theirs is another
     if len(matches) != 1:
         return None
-    return f"Known mistake: {matches[0].name.replace('_', ' ')}.\n{matches[0].explanation}"
+    return f"Known mistake: {in_words(matches[0].name)}.\n{matches[0].explanation}"
+
+
+def in_words(name: str) -> str:
+    """
+    >>> in_words("ln_f_left_out")
+    'ln_f left out'
+    """
+    words = name.replace("_", " ")
+    for identifier in ("ln_f", "lm_head", "n_heads", "head_size", "embed_size", "block_size", "max_new_tokens"):
+        words = words.replace(identifier.replace("_", " "), identifier)
+    return words
 
 
 def _apart(outcome: Outcome) -> Outcome:

@@ -63,10 +63,9 @@ def _alike(out: Tensor) -> Outcome:
     }
 
 
-@torch.no_grad()
 def _numbers(block: nn.Module, x: Tensor) -> Outcome:
     """Which numbers occur in the output, and how often (in sixteenths), where both branches give constants."""
-    out = block(x.clone())
+    out = block(x.clone()).detach()
     outcome = {"alike": _alike(out), "again": torch.equal(out, block(x.clone()))}
     found, counts = (100 * out).round().unique(return_counts=True)
     if len(found) <= 64:
@@ -76,10 +75,9 @@ def _numbers(block: nn.Module, x: Tensor) -> Outcome:
     return outcome
 
 
-@torch.no_grad()
 def _tokens(block: nn.Module, x: Tensor) -> Outcome:
     """Which tokens occur in the output, where all of the input are the same one."""
-    out = block(x.clone())
+    out = block(x.clone()).detach()
     alike = _alike(out)
     if alike["tokens"] and alike["examples"]:
         return {"tokens": out[0, 0] if torch.equal(out, block(x.clone())) else "one at random"}
@@ -187,8 +185,8 @@ def residual_dropped_instead_of_the_branch(self, x):
 
 @mistake("10")
 def dropped_in_eval_mode_too(self, x):
-    """Numbers are dropped in eval mode, too. F.dropout has to be told the mode (training=self.training); the layers
-    dropout1 and dropout2 know it by themselves."""
+    """Numbers are dropped in eval mode, too. The layers dropout1 and dropout2 know the mode by themselves. F.dropout
+    has to be told it (training=self.training), and a layer made in forward is always in train mode."""
     x = x + F.dropout(self.head(self.ln1(x)), self.dropout1.p)
     return x + F.dropout(self.ffwd(self.ln2(x)), self.dropout2.p)
 

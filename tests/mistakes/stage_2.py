@@ -93,7 +93,7 @@ def whole_sequence_averaged(self, x):
 
 @mistake("2-1")
 def future_averaged_instead_of_the_past(self, x):
-    """x[b, t:] is the present and the *future*. The past is before the colon's other side: x[b, :t + 1]."""
+    """x[b, t:] is the present and the *future*. The present and the past are x[b, :t + 1]."""
     return averages(x, lambda x, b, t: x[b, t:].mean(dim=0))
 
 

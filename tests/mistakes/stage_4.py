@@ -121,8 +121,8 @@ def masked_after_the_softmax(self, x):
 
 @mistake("4")
 def softmax_down_the_columns(self, x):
-    """The softmax runs down the columns (dim=0). Row t holds what token t takes from each token: the *rows* have to sum
-    to 1, dim=-1."""
+    """The softmax runs down the columns, over the first of the two dimensions of T. Row t holds what token t takes from
+    each token: the *rows* have to sum to 1, dim=-1."""
     return finish(self, x, masked(x).softmax(dim=0))
 
 

@@ -525,7 +525,7 @@ def input_overwritten(self, x):
 
 @mistake("8-2")
 def nothing_returned(self, x):
-    """The output is computed and not returned: the function ends without a return, and so gives None."""
+    """The function ends without a return, and so gives None."""
     self.ffwd(self.head(x))
 
 
@@ -577,8 +577,8 @@ def one_residual_around_both(self, x):
 
 @mistake("8-3")
 def one_residual_added_at_the_end(self, x):
-    """The feed-forward layer is given the head's output alone, and x is added to both at the end. Add x to the head's
-    output first: the feed-forward layer has to be given the sum."""
+    """The feed-forward layer is given the head's output alone, without x. It has to be given the sum that the output is
+    made of, x + head(x)."""
     gathered = self.head(x)
     return x + gathered + self.ffwd(gathered)
 
@@ -731,6 +731,6 @@ def relu_after_each_sum(self, x):
 
 @mistake("8-3")
 def sum_not_returned(self, x):
-    """Both sums are made, and the last one is not returned: the function ends without a return, and so gives None."""
+    """Nothing is returned, so that the block gives None. It has to give the second sum."""
     x = x + self.head(x)
     x = x + self.ffwd(x)

@@ -85,7 +85,7 @@ def eps_left_out(self, x):
 
 @mistake("9-1")
 def eps_of_its_own(self, x):
-    """eps is written out as 1e-5; it has to be self.eps, which the constructor was given."""
+    """eps is 1e-5, written out or as torch's default; it has to be self.eps, which the constructor was given."""
     centered, var = centered_and_var(x)
     return self.gamma * centered / torch.sqrt(var + 1e-5) + self.beta
 
