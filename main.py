@@ -42,7 +42,7 @@ def train_together(world: "World", args: argparse.Namespace, overrides: dict[str
 
     from course.models import build_model
     from training.data import prepare
-    from training.device import choose_device
+    from training.device import choose_device, keep_freed_memory
     from training.initialization import initialize
     from training.report import Report, Run
     from training.trainer import Trainer
@@ -60,6 +60,7 @@ def train_together(world: "World", args: argparse.Namespace, overrides: dict[str
 
     torch.manual_seed(config.train.seed)
     device = choose_device(config.train.device)
+    keep_freed_memory()
     model = build_model(stage, vocab_size, config.model).to(device)
     initialize(model)
     parameters = sum(p.numel() for p in model.parameters())

@@ -4,9 +4,10 @@
     python benchmarks/training.py speed [--nanogpt CHECKOUT]
     python benchmarks/training.py loss [--data tinyshakespeare] [--nanogpt CHECKOUT | --seconds 74]
 
-speed   the same model, batch and precision for all: training steps in turns of ten, so that a machine whose speed
-        drifts treats all alike. Prints tokens/s, the ratio to the first row turn by turn (its median and range),
-        and the share of the measured peak of this machine's matrix products. bfloat16 only where it is really faster.
+speed   the same model, batch and precision for all, each in a process of its own: training steps in turns of ten, so
+        that a machine whose speed drifts treats all alike. Prints tokens/s, the ratio to the first row turn by turn
+        (its median and range), and the share of the measured peak of this machine's matrix products. bfloat16 only
+        where it is really faster.
 loss    validation loss (exact, over the whole validation split) after equal seconds of training steps, each with its
         own customary recipe: nanoGPT with the settings that its README gives for CPUs, whose 2,000 steps set the time
         for all; ours as in a preset of config.yaml; Hugging Face's GPT-2 with AdamW.
@@ -21,10 +22,11 @@ import contextlib
 import importlib.util
 import io
 import math
+import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
@@ -37,13 +39,17 @@ sys.path[:0] = [str(ROOT / "solutions"), str(ROOT)]
 from course.models import build_model  # noqa: E402
 from training.config import ModelConfig, TrainConfig, load_config  # noqa: E402
 from training.data import find_text, read_text, split, to_tokens  # noqa: E402
-from training.device import bfloat16_is_faster, choose_device  # noqa: E402
+from training.device import bfloat16_is_faster, choose_device, keep_freed_memory  # noqa: E402
 from training.initialization import initialize  # noqa: E402
 from training.tokenizer import CharTokenizer  # noqa: E402
 from training.trainer import Trainer  # noqa: E402
 
 TURN = 10  # steps
 NANOGPT_STEPS = 2000  # of its recipe for CPUs
+RECIPE = ModelConfig(n_layers=4, n_heads=4, embed_size=128, block_size=64, dropout=0.0)
+VOCAB_SIZE = 65  # tiny Shakespeare's
+OWN_ADAMW = "nanoGPT, its own AdamW"
+Precision = Literal["float32", "bfloat16"]
 
 
 class HuggingFace(nn.Module):
@@ -115,38 +121,56 @@ def flops_per_token(vocab_size: int, config: ModelConfig) -> float:
     return 6 * (12 * L * C**2 + C * vocab_size) + 12 * L * C * T
 
 
+def build(name: str, vocab_size: int, config: ModelConfig, checkout: Path | None) -> nn.Module:
+    if name.startswith("nanoGPT"):
+        assert checkout
+        return nanogpt(checkout, vocab_size, config)
+    return HuggingFace(vocab_size, config) if name.startswith("Hugging Face") else finished_gpt(vocab_size, config)
+
+
+def take_turns(
+    pipe: Connection, name: str, precision: Literal["float32", "bfloat16"], args: argparse.Namespace
+) -> None:
+    """Ten training steps whenever it is asked for them; answers with the seconds of one."""
+    if name == "learnGPT":
+        keep_freed_memory()  # as main.py does
+    text = torch.randint(VOCAB_SIZE, (100_000,))
+    settings = TrainConfig(iterations=10**9, batch_size=12, precision=precision, optimizer="adamw")
+    model = build(name, VOCAB_SIZE, RECIPE, args.nanogpt).to(choose_device(args.device))
+    trainer = Trainer(model, text, text, settings, RECIPE.block_size, VOCAB_SIZE)
+    if name == OWN_ADAMW:
+        use_own_optimizer(trainer)
+    while pipe.recv():
+        start = time.perf_counter()
+        for _ in range(TURN - 1):
+            trainer.step()
+        trainer.step().item()
+        pipe.send((time.perf_counter() - start) / TURN)
+
+
 def speed(args: argparse.Namespace) -> None:
-    config = ModelConfig(n_layers=4, n_heads=4, embed_size=128, block_size=64, dropout=0.0)
+    """Each row is a process of its own, so that none of them has what another one has set."""
     device = choose_device(args.device)
-    vocab_size = 65
-    text = torch.randint(vocab_size, (100_000,))
-    precisions: list[Literal["float32", "bfloat16"]] = ["float32"]
+    config, vocab_size = RECIPE, VOCAB_SIZE
+    precisions: list[Precision] = ["float32"]
     if bfloat16_is_faster(device):
         precisions.append("bfloat16")
-    makers: dict[str, Callable[[], nn.Module]] = {}
-    if args.nanogpt:
-        makers["nanoGPT, its own AdamW"] = makers["nanoGPT"] = lambda: nanogpt(args.nanogpt, vocab_size, config)
-    makers["Hugging Face GPT-2"] = lambda: HuggingFace(vocab_size, config)
-    makers["learnGPT"] = lambda: finished_gpt(vocab_size, config)
-
-    trainers: dict[tuple[str, str], Trainer] = {}
-    for name, make in makers.items():
-        for precision in precisions:
-            settings = TrainConfig(iterations=10**9, batch_size=12, precision=precision, optimizer="adamw")
-            trainer = Trainer(make().to(device), text, text, settings, config.block_size, vocab_size)
-            if name == "nanoGPT, its own AdamW":
-                use_own_optimizer(trainer)
-            trainers[name, precision] = trainer
-    reference = next(iter(trainers))
-    times: dict[tuple[str, str], list[float]] = {row: [] for row in trainers}
+    names = [OWN_ADAMW, "nanoGPT"] if args.nanogpt else []
+    rows = [(name, precision) for name in [*names, "Hugging Face GPT-2", "learnGPT"] for precision in precisions]
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[tuple[str, str], Connection] = {}
+    for row in rows:
+        pipes[row], theirs = context.Pipe()
+        context.Process(target=take_turns, args=(theirs, *row, args), daemon=True).start()
+    times: dict[tuple[str, str], list[float]] = {row: [] for row in rows}
     for turn in range(args.turns + 1):  # the first one warms up
-        for row, trainer in trainers.items():
-            start = time.perf_counter()
-            for _ in range(TURN - 1):
-                trainer.step()
-            trainer.step().item()
+        for row, pipe in pipes.items():
+            pipe.send(True)
+            seconds = pipe.recv()
             if turn:
-                times[row].append((time.perf_counter() - start) / TURN)
+                times[row].append(seconds)
+    for pipe in pipes.values():
+        pipe.send(False)
 
     peaks = {name: peak_flops(device, getattr(torch, name)) for name in precisions}
     print(
@@ -156,9 +180,9 @@ def speed(args: argparse.Namespace) -> None:
     print(f"batch 12, AdamW; on {device.type} with {torch.get_num_threads()} threads; torch {torch.__version__}")
     print("peak of matrix products: " + ", ".join(f"{n} {p / 1e9:.0f} GFLOP/s" for n, p in peaks.items()))
     print(f"{'':34}{'ms/step':>9}{'tokens/s':>10}{'ratio':>7}  {'range':<12}{'share of peak':>13}")
-    for row in trainers:
+    for row in rows:
         seconds = statistics.median(times[row])
-        ratios = [a / b for a, b in zip(times[reference], times[row], strict=True)]
+        ratios = [a / b for a, b in zip(times[rows[0]], times[row], strict=True)]
         rate = 12 * config.block_size / seconds
         share = rate * flops_per_token(vocab_size, config) / peaks[row[1]]
         print(
@@ -171,7 +195,6 @@ def loss(args: argparse.Namespace) -> None:
     text = read_text(find_text(args.data))
     tokenizer = CharTokenizer.from_text(text)
     device = choose_device(args.device)
-    recipe = ModelConfig(n_layers=4, n_heads=4, embed_size=128, block_size=64, dropout=0.0)
     customary = {
         "batch_size": 12, "optimizer": "adamw", "precision": "float32", "learning_rate": 1e-3, "weight_decay": 0.1,
         "warmup": 0.05, "decay": 0.95, "evaluations": 1,
@@ -179,13 +202,14 @@ def loss(args: argparse.Namespace) -> None:
     print(f"{args.data}, {device.type}, {torch.get_num_threads()} threads; seconds of training steps alone")
     print(f"{'':42}{'seconds':>9}{'steps':>7}{'tokens/s':>10}{'validation loss':>17}")
 
-    def run(name: str, make: Callable[[], nn.Module], model: ModelConfig, train: TrainConfig) -> float:
+    def run(name: str, model: ModelConfig, train: TrainConfig) -> float:
         torch.manual_seed(train.seed)
         training, validation = (
             to_tokens(part, tokenizer, model.block_size, which)
             for part, which in zip(split(text, 0.1), ("training", "validation"), strict=True)
         )
-        trainer = Trainer(make().to(device), training, validation, train, model.block_size, tokenizer.vocab_size)
+        gpt = build(name, tokenizer.vocab_size, model, args.nanogpt).to(device)
+        trainer = Trainer(gpt, training, validation, train, model.block_size, tokenizer.vocab_size)
         if name == "nanoGPT":
             use_own_optimizer(trainer)
         last = trainer.fit()
@@ -196,14 +220,13 @@ def loss(args: argparse.Namespace) -> None:
         )
         return last.seconds
 
-    V, seconds = tokenizer.vocab_size, args.seconds
+    seconds = args.seconds
     if args.nanogpt:
-        budget = TrainConfig.model_validate({**customary, "iterations": NANOGPT_STEPS})
-        seconds = run("nanoGPT", lambda: nanogpt(args.nanogpt, V, recipe), recipe, budget)
+        seconds = run("nanoGPT", RECIPE, TrainConfig.model_validate({**customary, "iterations": NANOGPT_STEPS}))
+    run("Hugging Face GPT-2", RECIPE, TrainConfig.model_validate({**customary, "seconds": seconds}))
+    keep_freed_memory()  # as main.py does
     ours = load_config(ROOT / "config.yaml", args.preset, {"train.seconds": seconds, "train.iterations": "none"})
-    run(f"learnGPT, preset {args.preset}", lambda: finished_gpt(V, ours.model), ours.model, ours.train)
-    budget = TrainConfig.model_validate({**customary, "seconds": seconds})
-    run("Hugging Face GPT-2", lambda: HuggingFace(V, recipe), recipe, budget)
+    run(f"learnGPT, preset {args.preset}", ours.model, ours.train)
 
 
 def main() -> None:

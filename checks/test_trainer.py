@@ -2,13 +2,17 @@
 
 import math
 import os
+import platform
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course.stages import ROOT
 from training.config import TrainConfig
 from training.errors import UserError
 from training.optimizers import build_optimizers, hidden_matrices, learning_rate_factor
@@ -179,3 +183,23 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
     assert factors[100] == 0
     assert all(0 <= f <= 1 for f in factors)
     assert learning_rate_factor(0, warmup=0, decay=0) == learning_rate_factor(1, warmup=0, decay=0) == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no glibc")
+@pytest.mark.parametrize("kept", [True, False])
+def test_freed_memory_is_kept_for_the_next_tensor(kept: bool):
+    """Memory that was handed back comes with a page fault for every 4 KB: 16384 for the 64 MB here."""
+    script = f"""
+import resource, torch
+from training.device import keep_freed_memory
+if {kept}:
+    assert keep_freed_memory()
+faults = []
+for _ in range(10):
+    tensors = [torch.ones(2**20) for _ in range(16)]
+    del tensors
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[-2])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (int(done.stdout) < 100) == kept

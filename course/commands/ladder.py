@@ -39,7 +39,10 @@ def main(argv: list[str]) -> int:
 
     from training.config import load_config
     from training.data import prepare
+    from training.device import keep_freed_memory
     from training.report import Run
+
+    keep_freed_memory()
 
     settings = {"train.seconds": args.seconds, "train.iterations": None, "train.evaluations": 1}
     config = load_config(ROOT / "config.yaml", None, settings | {"data.tokenizer": "char"})
