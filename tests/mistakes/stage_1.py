@@ -322,6 +322,14 @@ def context_one_token_too_short(self, indices, max_new_tokens):
 
 
 @mistake("1")
+def context_one_token_too_long(self, indices, max_new_tokens):
+    """The model is shown the last block_size + 1 tokens; it can be shown block_size of them."""
+    for _ in range(max_new_tokens):
+        indices = torch.cat([indices, draw(self(indices[:, -self.block_size - 1 :])[0][:, -1])], dim=1)
+    return indices
+
+
+@mistake("1")
 def table_asked_instead_of_the_model(self, indices, max_new_tokens):
     """The logits are read from token_embedding_table directly. Every later GPT inherits this method and has other
     logits: ask the model itself, self(...), or self.logits(...)."""

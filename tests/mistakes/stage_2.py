@@ -111,6 +111,13 @@ def divided_by_t(self, x):
 
 
 @mistake("2-1")
+def divided_by_t_or_by_1_at_first(self, x):
+    """The sum is divided by t, and by 1 for the first token. Counting starts at 0: the sum up to token t has t + 1
+    tokens in it."""
+    return averages(x, lambda x, b, t: x[b, : t + 1].sum(dim=0) / max(t, 1))
+
+
+@mistake("2-1")
 def divided_by_the_length_of_the_sequence(self, x):
     """The sum up to token t is divided by T, the length of the whole sequence. There are t + 1 tokens in it."""
     return averages(x, lambda x, b, t: x[b, : t + 1].sum(dim=0) / x.shape[1])

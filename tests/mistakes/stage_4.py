@@ -228,6 +228,14 @@ def wei_not_kept(self, x):
 
 
 @mistake("4")
+def transpose_kept_as_wei(self, x):
+    """The output is right, but self.wei holds the transpose of the weights. Row t is to be what token t takes."""
+    weights = masked(x).softmax(dim=-1)
+    self.wei = weights.T
+    return weights @ x
+
+
+@mistake("4")
 def scores_kept_as_wei(self, x):
     """The output is right, but self.wei holds the masked scores. Keep the weights, as they are after the softmax."""
     self.wei = masked(x)

@@ -93,6 +93,28 @@ def scores_divided_by_the_root_of_the_number_of_tokens(self, x, debug=False):
 
 
 @mistake("5")
+def scores_divided_by_the_root_of_block_size(self, x, debug=False):
+    """The scores are divided by sqrt(block_size). A score is a sum over head_size products, whatever the number of
+    tokens: divide by sqrt(head_size)."""
+    q, k, v = qkv(self, x)
+    return finish(self, x, q @ k.transpose(1, 2) / self.block_size**0.5, v)
+
+
+@mistake("5")
+def scores_divided_by_twice_head_size(self, x, debug=False):
+    """/ D ** 1 / 2 divides by D and then by 2, since ** comes before /. The root is D ** 0.5 or D ** (1 / 2)."""
+    q, k, v = qkv(self, x)
+    return finish(self, x, q @ k.transpose(1, 2) / q.shape[-1] ** 1 / 2, v)
+
+
+@mistake("5")
+def keys_viewed_instead_of_transposed(self, x, debug=False):
+    """k.view(B, D, T) puts the numbers of the keys into another order. k.transpose(1, 2) exchanges the dimensions."""
+    q, k, v = qkv(self, x)
+    return finish(self, x, q @ k.reshape(k.shape[0], k.shape[2], k.shape[1]) / q.shape[-1] ** 0.5, v)
+
+
+@mistake("5")
 def keys_ask_and_queries_answer(self, x, debug=False):
     """The scores are key times query: row t holds how well the *key* of t fits all queries. It has to be
     query @ key^T, so that row t belongs to the query of t."""
@@ -284,6 +306,25 @@ def var_of_the_scores_before_scaling(self, x, debug=False):
     q, k, v = qkv(self, x)
     out = finish(self, x, q @ k.transpose(1, 2) / q.shape[-1] ** 0.5, v)
     self.var = (q @ k.transpose(1, 2)).detach().var()
+    return out
+
+
+@mistake("5")
+def var_of_the_masked_scores(self, x, debug=False):
+    """self.var is taken after the mask has put -infinity among the scores, and so is no number. Keep it before."""
+    q, k, v = qkv(self, x)
+    scores = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
+    out = finish(self, x, scores, v)
+    self.var = scores.detach().masked_fill(self.wei == 0, float("-inf")).var()
+    return out
+
+
+@mistake("5")
+def standard_deviation_kept_as_var(self, x, debug=False):
+    """self.var is the standard deviation of the scores; keep their variance, which is its square."""
+    q, k, v = qkv(self, x)
+    out = finish(self, x, q @ k.transpose(1, 2) / q.shape[-1] ** 0.5, v)
+    self.var = self.var.sqrt()
     return out
 
 
