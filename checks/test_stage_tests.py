@@ -20,6 +20,7 @@ for stage in STAGES:
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as for a learner, whose warnings are no failures
 TODOS = [todo.number for stage in STAGES for todo in stage.todos]
+WRONG = [(todo, version) for todo, version in WRONG_VERSIONS if todo in TODOS]  # a release may have fewer stages
 
 
 @pytest.mark.parametrize("wrong", MISTAKES, ids=lambda m: f"{m.todo}-{m.name}")
@@ -42,7 +43,7 @@ def test_a_right_version_is_accepted(todo: str, version: Callable[..., Any], mon
     assert failures(todo, stand_in, monkeypatch) == {}
 
 
-@pytest.mark.parametrize(("todo", "version"), WRONG_VERSIONS, ids=lambda v: v if isinstance(v, str) else v.__name__)
+@pytest.mark.parametrize(("todo", "version"), WRONG, ids=lambda v: v if isinstance(v, str) else v.__name__)
 def test_a_wrong_version_without_a_name_is_rejected_and_not_called_by_anothers(
     todo: str, version: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
