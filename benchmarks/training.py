@@ -156,13 +156,14 @@ def speed(args: argparse.Namespace) -> None:
     if bfloat16_is_faster(device):
         precisions.append("bfloat16")
     names = [OWN_ADAMW, "nanoGPT"] if args.nanogpt else []
+    peaks = {name: peak_flops(device, getattr(torch, name)) for name in precisions}
     rows = [(name, precision) for name in [*names, "Hugging Face GPT-2", "learnGPT"] for precision in precisions]
     context = multiprocessing.get_context("spawn")
-    pipes: dict[tuple[str, str], Connection] = {}
+    pipes: dict[tuple[str, Precision], Connection] = {}
     for row in rows:
         pipes[row], theirs = context.Pipe()
         context.Process(target=take_turns, args=(theirs, *row, args), daemon=True).start()
-    times: dict[tuple[str, str], list[float]] = {row: [] for row in rows}
+    times: dict[tuple[str, Precision], list[float]] = {row: [] for row in rows}
     for turn in range(args.turns + 1):  # the first one warms up
         for row, pipe in pipes.items():
             pipe.send(True)
@@ -172,7 +173,6 @@ def speed(args: argparse.Namespace) -> None:
     for pipe in pipes.values():
         pipe.send(False)
 
-    peaks = {name: peak_flops(device, getattr(torch, name)) for name in precisions}
     print(
         f"{config.n_layers} layers, {config.n_heads} heads, {config.embed_size} wide, context {config.block_size}, ",
         end="",
