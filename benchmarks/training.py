@@ -157,7 +157,9 @@ def speed(args: argparse.Namespace) -> None:
         precisions.append("bfloat16")
     names = [OWN_ADAMW, "nanoGPT"] if args.nanogpt else []
     peaks = {name: peak_flops(device, getattr(torch, name)) for name in precisions}
-    rows = [(name, precision) for name in [*names, "Hugging Face GPT-2", "learnGPT"] for precision in precisions]
+    rows: list[tuple[str, Precision]] = [
+        (name, precision) for name in [*names, "Hugging Face GPT-2", "learnGPT"] for precision in precisions
+    ]
     context = multiprocessing.get_context("spawn")
     pipes: dict[tuple[str, Precision], Connection] = {}
     for row in rows:
