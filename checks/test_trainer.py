@@ -186,20 +186,18 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no glibc")
-@pytest.mark.parametrize("kept", [True, False])
-def test_freed_memory_is_kept_for_the_next_tensor(kept: bool):
-    """Memory that was handed back comes with a page fault for every 4 KB: 16384 for the 64 MB here."""
-    script = f"""
+def test_freed_memory_is_kept_for_the_next_tensors():
+    """Memory that was handed back comes with a page fault for every 4 KB: 102400 for the 400 MB in ten rounds here."""
+    script = """
 import resource, torch
 from training.device import keep_freed_memory
-if {kept}:
-    assert keep_freed_memory()
+assert keep_freed_memory()
 faults = []
-for _ in range(10):
-    tensors = [torch.ones(2**20) for _ in range(16)]
+for _ in range(12):
+    tensors = [torch.ones(2**20) for _ in range(10)]
     del tensors
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(faults[-1] - faults[-2])
+print(faults[-1] - faults[1])
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert (int(done.stdout) < 100) == kept
+    assert int(done.stdout) < 1000
