@@ -128,9 +128,7 @@ def build(name: str, vocab_size: int, config: ModelConfig, checkout: Path | None
     return HuggingFace(vocab_size, config) if name.startswith("Hugging Face") else finished_gpt(vocab_size, config)
 
 
-def take_turns(
-    pipe: Connection, name: str, precision: Literal["float32", "bfloat16"], args: argparse.Namespace
-) -> None:
+def take_turns(pipe: Connection, name: str, precision: Precision, args: argparse.Namespace) -> None:
     """Ten training steps whenever it is asked for them; answers with the seconds of one."""
     if name == "learnGPT":
         keep_freed_memory()  # as main.py does

@@ -133,7 +133,7 @@ def test_a_killed_process_of_two_is_restarted_by_torchrun_and_the_result_is_the_
     quiet = run(command(play, tmp_path / "quiet", *options, processes=2))
     assert quiet.returncode == 0, quiet.stderr
     start = command(play, tmp_path / "killed", *options, processes=2)
-    start.insert(start.index("--standalone"), "--max-restarts=3")
+    start.insert(start.index("--standalone"), "--max-restarts=1")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as job:
         wait_for("*/checkpoints/00000[1-9]*.safetensors", tmp_path / "killed", job)

@@ -174,4 +174,4 @@ def variance(head: Any) -> float:
     value = kept(head, "var")
     if isinstance(value, Tensor) and value.numel() != 1:
         raise HEAD.wrong(f"head.var is a tensor of {by(value)} numbers. It is to be one, the variance of all scores.")
-    return HEAD.attempt(lambda: float(kept(head, "var")), "float(head.var)")
+    return HEAD.attempt(lambda: float(value), "float(head.var)")
