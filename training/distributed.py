@@ -6,6 +6,7 @@ Every process draws the same global batch and takes its own rows of it, so that 
 Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", section 3.
 """
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed.nn  # imported later, its functions would hold the process group as a default argument
 from torch import Tensor, distributed, nn
 from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.rendezvous import rendezvous
@@ -82,6 +84,7 @@ def joined(timeout: float = 600.0) -> Iterator[World]:
         raise UserError(f"process {rank} of {size} lost the others: {why}") from None
     finally:
         distributed.destroy_process_group()
+        gc.collect()  # the model's hold on it: gloo's threads, alive while Python ends, would abort the process
 
 
 def restarted_job() -> tuple[str, bool]:
