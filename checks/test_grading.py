@@ -194,6 +194,27 @@ def test_an_interrupted_class_goes_on_where_it_stood(tmp_path: Path, monkeypatch
     assert len(ran) == 3
 
 
+def test_after_one_stage_ran_out_of_time_the_submission_s_others_get_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another submission's do not, and the report says so."""
+    seen: list[tuple[str, int]] = []
+
+    def stopped(desk: Path, number: int, slot: int, limits: Limits) -> grade.Outcome:
+        seen.append((desk.name, limits.computing))
+        return grade.Outcome([], "stopped after a while" if (desk.name, number) != ("0", 1) else "", 0)
+
+    stages = {1: 10.0, 2: 10.0, 3: 10.0}
+    tests = {n: [f"tests/test_{n}.py::test_a"] for n in stages}
+    monkeypatch.setattr(grade, "refer", lambda *_: grade.Reference(tests, {n: {} for n in stages}))
+    monkeypatch.setattr(grade, "run_stage", stopped)
+    paths = [submit(tmp_path, name, {}) for name in ("ada", "bob")]
+    grades = grade.grade_all(paths, stages, tmp_path / "out", 1, Limits())
+    assert seen == [("0", 60), ("0", 60), ("0", 20), ("1", 60), ("1", 20), ("1", 20)]
+    assert "a third of the time" not in grades[0].stages[1].tests[0].message
+    assert "a third of the time" in grades[0].stages[2].tests[0].message
+
+
 @pytest.mark.skipif(NO_WALLS, reason="bubblewrap is not installed: apt install bubblewrap")
 def test_the_command_writes_every_file(tmp_path: Path):
     """As an instructor calls it, on one submission and the cheapest stage."""
