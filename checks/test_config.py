@@ -29,7 +29,7 @@ def test_config_yaml_has_every_key_and_a_comment_for_each():
 def test_every_preset_is_valid():
     path = ROOT / "config.yaml"
     presets = yaml.safe_load(path.read_text(encoding="utf-8"))["presets"]
-    assert {"gpu", "shakespeare-74s", "shakespeare-10min"} <= set(presets)
+    assert {"gpu", "shakespeare-74s", "shakespeare-5min", "shakespeare-10min"} <= set(presets)
     for name in presets:
         load_config(path, name)
 
