@@ -10,7 +10,7 @@ from training.dropout import QuickDropout, quicken_dropout
 @pytest.mark.parametrize("p", [0.001, 0.08, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_share_of_p_is_dropped_and_the_rest_is_scaled(p: float, dtype: torch.dtype):
-    """10^6 numbers: five standard deviations of the share are below 5 sqrt(p (1 - p)) / 1000."""
+    """The share among 10^6 numbers is within five of its standard deviations."""
     torch.manual_seed(1)
     y = QuickDropout(p)(torch.ones(1000, 1000, dtype=dtype))
     assert (y == 0).float().mean().item() == pytest.approx(p, abs=5 * (p * (1 - p)) ** 0.5 / 1000)
@@ -18,7 +18,7 @@ def test_a_share_of_p_is_dropped_and_the_rest_is_scaled(p: float, dtype: torch.d
 
 
 def test_neighbours_are_dropped_independently_of_each_other():
-    """Also of those that come from the same draw: rows, columns and diagonals of p^2 each."""
+    """Two of a row, from the same draw or another, and two of a column are dropped together in p^2 of the cases."""
     torch.manual_seed(1)
     dropped = (QuickDropout(0.5)(torch.ones(1000, 1001)) == 0).float()
     for a, b in ((dropped[:, i:], dropped[:, : 1001 - i]) for i in range(1, 9)):

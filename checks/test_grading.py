@@ -197,12 +197,13 @@ def test_an_interrupted_class_goes_on_where_it_stood(tmp_path: Path, monkeypatch
 def test_after_one_stage_ran_out_of_time_the_submission_s_others_get_less(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Another submission's do not, and the report says so."""
+    """Another submission's do not, nor those beside a stage that used up its memory; and the report says so."""
     seen: list[tuple[str, int]] = []
 
     def stopped(desk: Path, number: int, slot: int, limits: Limits) -> grade.Outcome:
         seen.append((desk.name, limits.computing))
-        return grade.Outcome([], "stopped after a while" if (desk.name, number) != ("0", 1) else "", 0)
+        memory = (desk.name, number) == ("0", 1)
+        return grade.Outcome([], "stopped: it used more memory" if memory else "stopped after a while", 0)
 
     stages = {1: 10.0, 2: 10.0, 3: 10.0}
     tests = {n: [f"tests/test_{n}.py::test_a"] for n in stages}

@@ -8,7 +8,7 @@ class QuickDropout(nn.Dropout):
     """What nn.Dropout does, with four random numbers of 16 bits out of each draw of 64.
 
     On a CPU, torch draws the numbers of nn.Dropout one after another, which takes a seventh of a small GPT's training
-    step; here it is a fortieth. The share that is dropped is p, rounded to a multiple of 1 / 65,536.
+    step; this takes a fifth of that. The share that is dropped is p, rounded to a multiple of 1 / 65,536.
     """
 
     def forward(self, input: Tensor) -> Tensor:

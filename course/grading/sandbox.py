@@ -66,8 +66,8 @@ class Outcome(NamedTuple):
 
     @property
     def ran_out(self) -> bool:
-        """Whether it was stopped, for its time or its memory."""
-        return self.ended.startswith("stopped")
+        """Whether it was stopped for its time."""
+        return self.ended.startswith("stopped after")
 
 
 def walls() -> str:
