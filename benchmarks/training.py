@@ -49,6 +49,7 @@ NANOGPT_STEPS = 2000  # of its recipe for CPUs
 RECIPE = ModelConfig(n_layers=4, n_heads=4, embed_size=128, block_size=64, dropout=0.0)
 VOCAB_SIZE = 65  # tiny Shakespeare's
 OWN_ADAMW = "nanoGPT, its own AdamW"
+UNFUSED = "learnGPT, LayerNorm not fused"
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -130,10 +131,12 @@ def build(name: str, vocab_size: int, config: ModelConfig, checkout: Path | None
 
 def take_turns(pipe: Connection, name: str, precision: Precision, args: argparse.Namespace) -> None:
     """Ten training steps whenever it is asked for them; answers with the seconds of one."""
-    if name == "learnGPT":
+    if name.startswith("learnGPT"):
         keep_freed_memory()  # as main.py does
     text = torch.randint(VOCAB_SIZE, (100_000,))
-    settings = TrainConfig(iterations=10**9, batch_size=12, precision=precision, optimizer="adamw")
+    settings = TrainConfig(
+        iterations=10**9, batch_size=12, precision=precision, optimizer="adamw", fused_layer_norm=name != UNFUSED
+    )
     model = build(name, VOCAB_SIZE, RECIPE, args.nanogpt).to(choose_device(args.device))
     trainer = Trainer(model, text, text, settings, RECIPE.block_size, VOCAB_SIZE)
     if name == OWN_ADAMW:
@@ -156,7 +159,7 @@ def speed(args: argparse.Namespace) -> None:
     names = [OWN_ADAMW, "nanoGPT"] if args.nanogpt else []
     peaks = {name: peak_flops(device, getattr(torch, name)) for name in precisions}
     rows: list[tuple[str, Precision]] = [
-        (name, precision) for name in [*names, "Hugging Face GPT-2", "learnGPT"] for precision in precisions
+        (name, precision) for name in [*names, "Hugging Face GPT-2", UNFUSED, "learnGPT"] for precision in precisions
     ]
     context = multiprocessing.get_context("spawn")
     pipes: dict[tuple[str, Precision], Connection] = {}

@@ -69,6 +69,9 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of matrix products; auto measures which is faster"
     )
+    fused_layer_norm: bool = Field(
+        default=True, description="train with torch's LayerNorm in the place of yours, if yours computes the same"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: cuda, else mps, else cpu")
     evaluations: int = Field(default=8, ge=1, le=1000, description="how often to validate and to write a sample")
     checkpoint_seconds: float | None = Field(

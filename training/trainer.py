@@ -23,8 +23,8 @@ from .config import TrainConfig
 from .data import sample_batch, windows
 from .device import bfloat16_is_faster
 from .distributed import World
-from .dropout import quicken_dropout
 from .errors import UserError
+from .kernels import fuse_layer_norm, quicken_dropout
 from .optimizers import build_optimizers, learning_rate_factor, set_learning_rate
 from .stopping import Stop
 
@@ -59,8 +59,9 @@ def seed_of(*parts: int) -> int:
 
 
 class Trainer:
-    """Trains `model` on the device that its weights are on, with its nn.Dropout exchanged for one that draws faster.
-    After `fit`, the model is in evaluation mode.
+    """Trains `model` on the device that its weights are on. After `fit`, the model is in evaluation mode.
+
+    Some of its layers are exchanged for faster ones that compute the same: see kernels.py.
 
     world: the processes that train together; config.batch_size is the batch of all of them. Raises UserError if
     neither the batches of a step nor the rows of a batch can be shared out evenly.
@@ -82,6 +83,7 @@ class Trainer:
                 f" {(config.batch_size // world.size + 1) * world.size} could be"
             )
         quicken_dropout(model)
+        self.fused = config.fused_layer_norm and fuse_layer_norm(model) > 0
         self.world = world
         self.model = model
         self.train = train
@@ -111,8 +113,9 @@ class Trainer:
         budget += [f"{self.config.iterations:,} steps"] if self.config.iterations else []
         optimizer = "Muon and AdamW" if len(self.optimizers) == 2 else "AdamW"
         precision = "bfloat16" if self.bfloat16 else "float32"
+        fused = ", fused LayerNorm" if self.fused else ""
         together = f", {self.world.size} processes" if self.world.size > 1 else ""
-        return f"{precision}, {optimizer}, for {' or '.join(budget)}{together}"
+        return f"{precision}, {optimizer}{fused}, for {' or '.join(budget)}{together}"
 
     @property
     def progress(self) -> float:
