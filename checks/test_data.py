@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from training.data import DOWNLOADS, Download, download, find_text, read_text, sample_batch, split, to_tokens, windows
+from training.data import (
+    DOWNLOADS,
+    Batches,
+    Download,
+    download,
+    find_text,
+    read_text,
+    sample_batch,
+    split,
+    to_tokens,
+    windows,
+)
 from training.errors import UserError
 from training.tokenizer import CharTokenizer
 
@@ -55,13 +66,61 @@ def test_targets_are_the_inputs_one_place_further():
     assert (x.min(), y.max()) == (0, 49), "the first and the last token are drawn, too"
 
 
-def test_batches_depend_on_the_generator_alone():
+def test_random_batches_depend_on_the_generator_alone():
     def batch(seed: int) -> torch.Tensor:
         torch.manual_seed(torch.seed())
         return sample_batch(torch.arange(1000), 8, 4, torch.Generator().manual_seed(seed))[0]
 
     assert torch.equal(batch(3), batch(3))
     assert not torch.equal(batch(3), batch(4))
+
+
+@given(
+    length=st.integers(2, 60),
+    block_size=st.integers(1, 20),
+    batch_size=st.integers(1, 5),
+    seed=st.integers(0, 3),
+    epoch=st.integers(0, 3),
+)
+def test_an_epoch_has_windows_side_by_side_each_once(
+    length: int, block_size: int, batch_size: int, seed: int, epoch: int
+):
+    assume(length > block_size)
+    batches = Batches(torch.arange(length), batch_size, block_size, seed)
+    n = batches.per_epoch
+    rows = [
+        (a, b)
+        for number in range(epoch * n // batch_size, (epoch + 1) * n // batch_size + 1)
+        for a, b in zip(*batches[number], strict=True)
+    ][epoch * n % batch_size :][:n]
+    assert all(torch.equal(y, x + 1) for x, y in rows)
+    starts = sorted(x[0].item() for x, _ in rows)
+    assert starts == list(range(starts[0], starts[0] + n * block_size, block_size))
+    left_out = length - 1 - n * block_size
+    assert 0 <= left_out < 2 * block_size
+
+
+def test_each_epoch_cuts_and_shuffles_anew():
+    batches = Batches(torch.arange(1001), batch_size=100, block_size=10, seed=1)
+    starts = [batches[number][0][:, 0] for number in range(3)]
+    assert batches.per_epoch == 99
+    assert all(s.diff().min() < 0 for s in starts), "shuffled"
+    assert len({tuple(s.tolist()) for s in starts}) == len({s.min().item() % 10 for s in starts}) == 3
+
+
+def test_batches_depend_on_seed_and_number_alone():
+    tokens = torch.arange(100)
+    batches = Batches(tokens, batch_size=7, block_size=4, seed=1)
+    there_and_back = [batches[number][0] for number in (0, 9, 3, 0)]
+    assert torch.equal(there_and_back[0], there_and_back[3])
+    assert torch.equal(there_and_back[1], Batches(tokens, batch_size=7, block_size=4, seed=1)[9][0])
+    assert not torch.equal(there_and_back[0], Batches(tokens, batch_size=7, block_size=4, seed=2)[0][0])
+
+
+def test_two_batches_are_the_halves_of_one_that_is_twice_as_large():
+    tokens = torch.arange(100)
+    small, large = (Batches(tokens, batch_size=size, block_size=4, seed=1) for size in (5, 10))
+    assert torch.equal(torch.cat([small[6][0], small[7][0]]), large[3][0])
 
 
 @given(length=st.integers(2, 60), block_size=st.integers(1, 20), batch_size=st.integers(1, 5))

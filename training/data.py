@@ -2,7 +2,7 @@
 
 train_text, validation_text = split(read_text(find_text("input.txt")), validation=0.1)
 train = to_tokens(train_text, tokenizer, block_size=128, part="training")
-x, y = sample_batch(train, batch_size=32, block_size=128, generator=torch.Generator().manual_seed(1))
+x, y = Batches(train, batch_size=32, block_size=128, seed=1)[0]
 """
 
 import hashlib
@@ -150,6 +150,45 @@ def sample_batch(
     starts = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)
     sequences = tokens.unfold(0, block_size + 1, 1)[starts]  # (B, T + 1); unfold copies nothing
     return sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous()
+
+
+class Batches:
+    """The batches of a training, by number, from 0 on and without end.
+
+    An epoch cuts the tokens (N, at least block_size + 1), from a random place on, into windows that do not overlap, and
+    shuffles them. So each token comes once in an epoch, but for a few at both ends, where independent draws would bring
+    some often and others not at all; and each epoch cuts elsewhere. What a batch holds depends on its number and the
+    seed alone, not on what was asked for before.
+    """
+
+    def __init__(self, tokens: Int[Tensor, " N"], batch_size: int, block_size: int, seed: int):
+        self.sequences = tokens.unfold(0, block_size + 1, 1)  # (N - T, T + 1), one for each place; copies nothing
+        self.batch_size = batch_size
+        self.block_size = block_size
+        self.seed = seed
+        self.per_epoch = max(1, len(self.sequences) // block_size)
+        self._epoch = -1, torch.empty(0)
+
+    def __getitem__(self, number: int) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
+        first = number * self.batch_size
+        epochs = range(first // self.per_epoch, (first + self.batch_size - 1) // self.per_epoch + 1)
+        starts = torch.cat([self._starts(epoch) for epoch in epochs])
+        begin = first % self.per_epoch
+        sequences = self.sequences[starts[begin : begin + self.batch_size]]
+        return sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous()
+
+    def _starts(self, epoch: int) -> Int[Tensor, " per_epoch"]:
+        if epoch != self._epoch[0]:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, epoch))
+            spare = len(self.sequences) - (self.per_epoch - 1) * self.block_size
+            offset = torch.randint(spare, (1,), generator=generator)
+            self._epoch = epoch, offset + self.block_size * torch.randperm(self.per_epoch, generator=generator)
+        return self._epoch[1]
+
+
+def seed_of(*parts: int) -> int:
+    """A seed for each combination of numbers, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
 
 
 def windows(

@@ -7,7 +7,6 @@ It has no random state: the batch and the dropout of a step come from seeds made
 that a training that is resumed, or shared by several processes, does what it would have done.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from .checkpoint import State
 from .config import TrainConfig
-from .data import sample_batch, windows
+from .data import Batches, seed_of, windows
 from .device import bfloat16_is_faster
 from .distributed import World
 from .errors import UserError
@@ -53,11 +52,6 @@ def ignore(_: Any) -> None:
     pass
 
 
-def seed_of(*parts: int) -> int:
-    """A seed for each combination of numbers, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
-
-
 class Trainer:
     """Trains `model` on the device that its weights are on. After `fit`, the model is in evaluation mode.
 
@@ -86,7 +80,7 @@ class Trainer:
         self.fused = config.fused_layer_norm and fuse_layer_norm(model) > 0
         self.world = world
         self.model = model
-        self.train = train
+        self.batches = Batches(train, config.batch_size, block_size, config.seed)
         self.validation = validation
         self.config = config
         self.block_size = block_size
@@ -95,7 +89,6 @@ class Trainer:
         choose = config.precision == "auto"
         self._compute_in(world.agreed(bfloat16_is_faster(self.device)) if choose else config.precision == "bfloat16")
         self.parallel = world.wrap(model)
-        self.generator = torch.Generator()
         self.iteration = 0
         self.seconds = 0.0
         self.loss = math.nan
@@ -182,9 +175,8 @@ class Trainer:
             parts, rows, share = range(self.config.accumulate), slice(rank, None, size), rank
         total = torch.zeros((), device=self.device)
         for part in parts:
-            self.generator.manual_seed(seed_of(self.config.seed, self.iteration, part, 0))
-            x, y = sample_batch(self.train, self.config.batch_size, self.block_size, self.generator)
-            torch.manual_seed(seed_of(self.config.seed, self.iteration, part, 1 + share))  # of dropout
+            x, y = self.batches[self.iteration * self.config.accumulate + part]
+            torch.manual_seed(seed_of(self.config.seed, self.iteration, part, share))  # of dropout
             with self.world.averaging(self.parallel, part == parts[-1]):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     _, loss = self.parallel(x[rows].to(self.device), y[rows].to(self.device))
