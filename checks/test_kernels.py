@@ -65,7 +65,16 @@ def test_it_takes_the_place_of_torch_s_own_wherever_that_stands():
 
 class ByVar(LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:]) * self.gamma + self.beta  # with the eps that is the default
+        root = (x.var(dim=-1, keepdim=True, correction=0) + self.eps).sqrt()
+        return self.gamma * (x - x.mean(dim=-1, keepdim=True)) / root + self.beta
+
+
+class DeafToItsEps(LayerNorm):
+    def __init__(self, embed_size: int):
+        super().__init__(embed_size, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], eps=1e-5) * self.gamma + self.beta
 
 
 class RootOfTheMeanSquare(LayerNorm):
@@ -115,10 +124,11 @@ def test_a_layer_norm_is_fused_however_it_is_written(norm: nn.Module):
 
 
 @pytest.mark.parametrize(
-    "wrong", [RootOfTheMeanSquare, Unbiased, EpsOutsideTheRoot, Detached, BetaInside, IntoItsInput, NotWritten]
+    "wrong",
+    [DeafToItsEps, RootOfTheMeanSquare, Unbiased, EpsOutsideTheRoot, Detached, BetaInside, IntoItsInput, NotWritten],
 )
 def test_what_computes_something_else_stays(wrong: type[LayerNorm]):
-    model = nn.Sequential(wrong(8), ByVar(8, eps=1e-6))
+    model = nn.Sequential(wrong(8), nn.Linear(8, 8))
     assert fuse_layer_norm(model) == 0
     assert isinstance(model[0], wrong)
 

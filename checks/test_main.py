@@ -132,6 +132,7 @@ def test_the_line_named_for_a_todo_is_the_one_to_write_at(run_main: Main, play: 
         (["--train.learning_rate", "-1"], ["train.learning_rate", "-1", "greater than 0"]),
         (["--train.batch_size", "many"], ["train.batch_size", "many", "integer"]),
         (["--train.optimizer", "sgd"], ["train.optimizer", "sgd", "'muon'"]),
+        (["--train.fused_layer_norm", "maybe"], ["train.fused_layer_norm", "maybe", "true or false"]),
         (["--model.n_heads", "3"], ["16", "3", "not divisible"]),
         (["--model.block_size", "8000"], ["8000", "--model.block_size"]),
         (["--train.iterations", "none"], ["budget"]),

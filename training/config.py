@@ -122,7 +122,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         for key, field in cls.model_fields.items():
             bounds = " ".join(_bound(m) for m in field.metadata)
             text = f"{field.description}{f' [{bounds}]' if bounds else ''}".replace("%", "%%")
-            choices = getattr(field.annotation, "__args__", ())
+            choices = ("true", "false") if field.annotation is bool else getattr(field.annotation, "__args__", ())
             metavar = "|".join(choices) if choices and isinstance(choices[0], str) else key.upper()
             group.add_argument(f"--{section}.{key}", metavar=metavar, default=argparse.SUPPRESS, help=text)
 
@@ -194,5 +194,7 @@ def _sentence(error: Any) -> str:
         return str(error["ctx"]["error"])
     if error["type"] in ("model_type", "missing"):
         return f"the section '{key}' has to hold its keys, one a line"
+    if error["type"] == "bool_parsing":
+        return f"{key} = {error['input']!r}: it has to be true or false"
     expected = error["msg"].replace("Input should be", "it has to be")
     return f"{key} = {error['input']!r}: {expected[0].lower()}{expected[1:]}"
