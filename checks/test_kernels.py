@@ -6,8 +6,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gpt.layer_norm import LayerNorm
+from gpt.multi_head_v1 import MultiHeadVer1
+from gpt.multi_head_v2 import MultiHeadVer2
 from training.config import TrainConfig
-from training.kernels import FusedLayerNorm, QuickDropout, fuse_layer_norm, quicken_dropout
+from training.kernels import (
+    FusedLayerNorm,
+    JoinedLinear,
+    QuickDropout,
+    fuse_layer_norm,
+    join_projections,
+    quicken_dropout,
+)
 from training.trainer import Trainer
 
 
@@ -61,6 +70,96 @@ def test_it_takes_the_place_of_torch_s_own_wherever_that_stands():
     assert [type(m).__name__ for m in model[1]] == ["QuickDropout", "Dropout1d"]
     assert [model[1][0].p, model[2].p] == [0.3, 0.2]
     assert not model[2].training
+
+
+def passes(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """What the model gives for x, and the gradients of x and of all weights for a fixed direction."""
+    x = x.clone().requires_grad_()
+    y = model(x)
+    direction = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
+    return [y, *torch.autograd.grad(y, [x, *model.parameters()], direction)]
+
+
+@pytest.mark.parametrize("layer", [MultiHeadVer1, MultiHeadVer2])
+def test_joined_projections_compute_what_the_three_layers_do(layer: type[nn.Module]):
+    torch.manual_seed(1)
+    model = layer(6, 8, 2).double().eval()
+    names, parameters = list(model.state_dict()), list(model.parameters())
+    x, longer = torch.randn(2, 5, 8).double(), torch.randn(3, 6, 8).double()
+    before = [*passes(model, x), *passes(model, longer)]
+    join_projections(model)
+    assert sum(type(m) is JoinedLinear for m in model.modules()) in (3, 6)
+    assert list(model.state_dict()) == names
+    assert all(a is b for a, b in zip(model.parameters(), parameters, strict=True))
+    assert not any(m.training for m in model.modules())
+    torch.testing.assert_close([*passes(model, x), *passes(model, longer)], before)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x.clone()), before[0])
+
+
+class Projections(nn.Module):
+    def __init__(self, bias: bool = False, value: int = 4):
+        super().__init__()
+        self.query, self.key = nn.Linear(4, 4, bias=bias), nn.Linear(4, 4, bias=bias)
+        self.value = nn.Linear(4, value, bias=bias)
+
+
+def joined() -> tuple[Projections, Projections]:
+    """The same layers twice, once apart and once joined."""
+    apart, together = Projections(), Projections()
+    together.load_state_dict(apart.state_dict())
+    join_projections(together)
+    return apart, together
+
+
+def test_three_projections_are_one_matrix_product():
+    _, together = joined()
+    x = torch.randn(2, 4)
+    with torch.profiler.profile() as seen:
+        together.query(x), together.key(x), together.value(x)
+    assert sum(event.count for event in seen.key_averages() if event.key == "aten::mm") == 1
+
+
+def test_joined_projections_follow_their_input_and_their_weights():
+    apart, together = joined()
+    x, other = torch.randn(2, 4), torch.randn(2, 4)
+
+    def check(name: str, input: Tensor):
+        torch.testing.assert_close(getattr(together, name)(input), getattr(apart, name)(input))
+
+    for name, input in (("query", x), ("key", other), ("value", x), ("query", x), ("query", x), ("key", x)):
+        check(name, input)
+    check("query", x)
+    x.mul_(2)  # between the query and the key
+    check("key", x)
+    check("query", other)
+    check("key", other)
+    check("value", other)
+    assert all(layer.ready is None for layer in together.children())  # nothing is kept that nobody will ask for
+    for module in (apart, together):
+        with torch.no_grad():
+            module.query.weight.mul_(2)
+    check("query", other)
+
+
+def test_what_joined_projections_give_may_be_written_into():
+    apart, together = joined()
+    x = torch.randn(2, 4)
+    gradients = []
+    for module in (apart, together):
+        q, k, v = module.query(x), module.key(x), module.value(x)
+        scores = q @ k.t()
+        v *= 2
+        (scores @ v).sum().backward()
+        gradients.append([p.grad for p in module.parameters()])
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize("settings", [{"bias": True}, {"value": 3}])
+def test_projections_of_another_kind_stay(settings: dict[str, int]):
+    model = nn.Sequential(Projections(**settings), nn.Linear(4, 4))
+    join_projections(model)
+    assert not any(isinstance(m, JoinedLinear) for m in model.modules())
 
 
 class ByVar(LayerNorm):

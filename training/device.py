@@ -42,6 +42,14 @@ def _time_matmul(device: torch.device, dtype: torch.dtype, size: int = 512) -> f
     return time.perf_counter() - start
 
 
+def seed_dropout(device: torch.device, seed: int) -> None:
+    """Seed what dropout draws on the device; torch.manual_seed seeds every kind there is, a hundredth of a step."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.get_device_module(device).manual_seed(seed)
+
+
 def keep_freed_memory() -> bool:
     """Have the C library keep freed memory for the next tensors, up to 256 MB. Returns whether it does.
 

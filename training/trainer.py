@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from .checkpoint import State
 from .config import TrainConfig
 from .data import Batches, seed_of, windows
-from .device import bfloat16_is_faster
+from .device import bfloat16_is_faster, seed_dropout
 from .distributed import World
 from .errors import UserError
-from .kernels import fuse_layer_norm, quicken_dropout
+from .kernels import fuse_layer_norm, join_projections, quicken_dropout
 from .optimizers import build_optimizers, learning_rate_factor, set_learning_rate
 from .stopping import Stop
 
@@ -77,6 +77,7 @@ class Trainer:
                 f" {(config.batch_size // world.size + 1) * world.size} could be"
             )
         quicken_dropout(model)
+        join_projections(model)
         self.fused = config.fused_layer_norm and fuse_layer_norm(model) > 0
         self.world = world
         self.model = model
@@ -176,7 +177,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for part in parts:
             x, y = self.batches[self.iteration * self.config.accumulate + part]
-            torch.manual_seed(seed_of(self.config.seed, self.iteration, part, share))  # of dropout
+            seed_dropout(self.device, seed_of(self.config.seed, self.iteration, part, share))
             with self.world.averaging(self.parallel, part == parts[-1]):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     _, loss = self.parallel(x[rows].to(self.device), y[rows].to(self.device))
