@@ -20,6 +20,10 @@ def pytest_configure(config: pytest.Config) -> None:
     solutions = config.getoption("--solutions")
     sys.path.insert(0, str(ROOT / "solutions" if solutions else ROOT))
     if solutions:
+        if not (ROOT / "solutions").is_dir():
+            from course.stages import NO_SOLUTIONS
+
+            raise pytest.UsageError(NO_SOLUTIONS)
         from jaxtyping import install_import_hook
 
         install_import_hook("gpt", "beartype.beartype")  # a shape that is not as its signature says is an error

@@ -9,9 +9,11 @@ torchrun --nproc_per_node 2 main.py        train with several processes or GPUs
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from course.mishap import where_in_gpt
 from course.stages import ROOT, STAGES, stage_to_train, use_package
 from training.config import Config, add_config_arguments, load_config, nearest
 from training.console import Parser, exit_code
@@ -22,7 +24,18 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
-    return exit_code(lambda: train_or_write(*parse(argv)))
+    return exit_code(lambda: told(lambda: train_or_write(*parse(argv))))
+
+
+def told(command: Callable[[], int]) -> int:
+    """Turns an error that arises in the learner's code into a sentence that names the line."""
+    try:
+        return command()
+    except Exception as error:
+        said = where_in_gpt(error)
+        if said:
+            raise UserError(said) from error
+        raise
 
 
 def train_or_write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
@@ -59,7 +72,7 @@ def train_together(world: "World", args: argparse.Namespace, overrides: dict[str
     say(f"text:   {config.data.path}, {data.description}")
 
     torch.manual_seed(config.train.seed)
-    device = choose_device(config.train.device)
+    device = choose_device(config.train.device, world.size)
     keep_freed_memory()
     model = build_model(stage, vocab_size, config.model).to(device)
     initialize(model)
@@ -98,6 +111,7 @@ def write(args: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from training.report import Run
 
     run = Run.load(args.write, overrides)
+    run.tokenizer.encode(run.config.sample.prompt)  # what is wrong with it is said before it is printed
 
     from course.models import load_model
     from training.device import choose_device

@@ -146,12 +146,12 @@ def draw(curve: Curve, counts: Counter[str], title: str, path: Path) -> None:
         axes.grid(alpha=0.3)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:,.0f}")
-    left.set_title(f"{title}: distinct symbols in use")
+    left.set_title(f"{title}: distinct symbols in use", parse_math=False)
     left.text(0, len(counts), f"{len(counts):,} distinct words", va="bottom")
     peak = curve.peak
     left.plot(peak, curve.distinct[peak], "o", color="#cc6677")
     left.text(peak, 1.02 * curve.distinct[peak], f"{curve.distinct[peak]:,}", ha="center", va="bottom", color="#cc6677")
-    right.set_title(f"{title}: symbols that the text needs")
+    right.set_title(f"{title}: symbols that the text needs", parse_math=False)
     right.text(1, counts.total(), f"{counts.total():,} words", va="bottom")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

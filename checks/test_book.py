@@ -88,6 +88,25 @@ def numbers(text: str) -> set[float]:
     return {float(re.sub("[,_]", "", number)) for number in found}
 
 
+@every_stage
+@each_language
+def test_a_chapter_names_the_tests_of_its_stage(stage: Stage, language: str):
+    code = (ROOT / stage.test).read_text(encoding="utf-8")
+    experiments = (ROOT / "tests" / "experiments" / f"stage_{stage.number}.py").read_text(encoding="utf-8")
+    compared = set(re.findall(r'"(test_\w+)"', experiments))  # these have a section of their own
+    there = set(re.findall(r"^def (test_\w+)", code, re.MULTILINE))
+    named = {word for word in read(f"book/{language}/{stage.chapter}").inline_code if word.startswith("test_")}
+    named = {word for word in named if not word.endswith(".py")}
+    assert there - compared <= named, there - compared - named
+    assert named <= there | compared, named - there - compared
+
+
+@every_pair
+def test_both_languages_have_as_many_paragraphs(name: str):
+    english, korean = (shown.blocks for shown in both(name))
+    assert len(english) == len(korean), "a paragraph, heading, item or cell is missing in one of them"
+
+
 @every_page
 def test_every_command_names_files_and_options_that_exist(name: str):
     wrong = {command: problem for command in commands(read(name)) if (problem := what_is_wrong_with(command))}

@@ -68,7 +68,7 @@ def test_next_goes_from_written_to_green_to_changed_to_the_end(learner: Learner)
     assert re.search(r"^ +1  The bigram model .* green$", shown, re.M)
     assert "Next: TODO 2-1 in gpt/head_v1.py" in shown
     learner.file("gpt/gpt_v1.py", learner.file("gpt/gpt_v1.py") + "# changed\n")
-    assert "gpt/gpt_v1.py changed since its test was green; again: pytest tests/test_1.py" in learner.course().stdout
+    assert "gpt/gpt_v1.py changed since its test was green; again:\n  pytest tests/test_1.py" in learner.course().stdout
     learner.solve(*range(1, 11))
     assert "green" in learner.pytest("tests").stdout
     shown = learner.course().stdout
@@ -272,11 +272,12 @@ def test_a_damaged_progress_file_is_set_aside_and_its_good_lines_count(learner: 
     learner.course("hint", "1")
     good = learner.file(".course/progress.jsonl")
     bad = '{"kind": "gre\n\0\xff\n[]\n{"kind": "green", "at": "noon"}\n{"kind": "hint", "at": "2026-01-01"}\n'
+    bad += '{"kind": "green", "at": "2026-01-01", "stage": 1}\n'
     damaged = good.encode() + bad.encode("latin-1")
     (learner.root / ".course/progress.jsonl").write_bytes(damaged)
     done = learner.course("progress")
     assert done.returncode == 0
-    said = re.fullmatch(r"5 damaged lines in the progress file: it is kept as (\S+), and 1 good .*\n", done.stderr)
+    said = re.fullmatch(r"6 damaged lines in the progress file: it is kept as (\S+), and 1 good .*\n", done.stderr)
     assert said, done.stderr
     assert (learner.root / said[1]).read_bytes() == damaged
     assert learner.file(".course/progress.jsonl") == good

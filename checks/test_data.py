@@ -38,7 +38,7 @@ def test_any_text_is_encoded_and_decoded_without_loss(text: str):
 def test_unknown_characters_are_named_once_each():
     with pytest.raises(UserError) as error:
         CharTokenizer.from_text("abc").encode("a\N{EURO SIGN}z\N{EURO SIGN}")
-    assert r"'\u20ac' 'z'" in str(error.value)
+    assert "'\N{EURO SIGN}' 'z'" in str(error.value)
 
 
 def test_a_text_keeps_its_characters_but_for_windows_line_ends_and_the_byte_order_mark(tmp_path: Path):

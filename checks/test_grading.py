@@ -14,10 +14,10 @@ import pytest
 from checks.attacks import ATTACKS, harmless, links_and_dots, zip_bomb, zip_with_a_link
 from checks.conftest import ROOT
 from course.commands import grade
-from course.grading import formats
+from course.grading import formats, sandbox
 from course.grading.marking import Grade, StageResult, Verdict, parse_points
 from course.grading.sandbox import Limits
-from course.grading.submission import read_submission
+from course.grading.submission import read_submission, student_name
 from training.errors import UserError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="submissions cannot be shut in on Windows")
@@ -134,6 +134,11 @@ def test_the_reports_name_the_mistake_and_the_hardest_todo():
     assert "talk to your instructor" in formats.student_report(some_grades()[2])
 
 
+def test_the_median_of_two_is_between_them():
+    grades = [Grade(name, [StageResult(1, 10.0, [Verdict("t", won)], [])]) for name, won in (("a", True), ("b", False))]
+    assert "Points: median 5.0, from 0.0 to 10.0 of 10." in formats.class_report(grades, "walls")
+
+
 def test_a_grade_survives_being_kept():
     for each in some_grades():
         assert Grade.from_json(json.loads(json.dumps(each.to_json()))) == each
@@ -178,6 +183,53 @@ def test_what_is_no_submission_is_named(tmp_path: Path):
     for name in ("nowhere", "empty", "text.zip"):
         with pytest.raises(UserError, match=name):
             read_submission(str(tmp_path / name))
+
+
+def test_what_is_wrong_with_a_repository_is_said(tmp_path: Path):
+    subprocess.run(["git", "init", "-q", "--bare", "empty.git"], cwd=tmp_path, check=True)
+    with pytest.raises(UserError, match="cannot be read: git says: .*HEAD"):
+        read_submission(str(tmp_path / "empty.git"))
+    folder = Path(submit(tmp_path, "large", {"head_v4.py": "#" * 300_000}))
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    with pytest.raises(UserError, match="a stage file is larger than 256 KiB"):
+        read_submission(f"file://{folder}")
+
+
+def test_students_have_names_of_their_own(tmp_path: Path):
+    """Whether their submission can be read or not, however long they are, and beside the report of the class."""
+    (tmp_path / "lee.zip").write_text("no archive", encoding="utf-8")
+    assert student_name(str(tmp_path / "lee.zip")) == "lee"
+    long = ["\N{HANGUL SYLLABLE GA}" * 82 + end for end in ("a", "b")]
+    files = [grade.file_name(name) for name in long]
+    assert len(set(files)) == 2
+    assert all(len(f"{name}.json.part".encode()) <= 255 for name in files)
+    paths = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for name in ("class", "lee"):
+            (tmp_path / folder / f"{name}.zip").write_text("no archive", encoding="utf-8")
+            paths.append(str(tmp_path / folder / f"{name}.zip"))
+    grades = grade.grade_all(paths, {1: 10.0}, tmp_path / "grades", jobs=1, limits=Limits())
+    assert [(g.student, g.points) for g in grades] == [(n, 10.0) for n in ("class-2", "lee", "class-3", "lee-2")]
+
+
+def test_a_path_that_is_not_there_is_no_student(tmp_path: Path):
+    with pytest.raises(UserError, match=r"there is no submission '.*\*'"):
+        grade.main([str(tmp_path), str(tmp_path / "*"), "--out", str(tmp_path / "grades")])
+    assert not (tmp_path / "grades").exists()
+
+
+def test_a_bubblewrap_that_does_not_work_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho no permissions >&2\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    sandbox.bubblewrap.cache_clear()
+    try:
+        assert "bubblewrap does not work here (no permissions)" in sandbox.walls()
+    finally:
+        sandbox.bubblewrap.cache_clear()
 
 
 def test_an_interrupted_class_goes_on_where_it_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -127,6 +127,7 @@ def test_joined_projections_follow_their_input_and_their_weights():
     def check(name: str, input: Tensor):
         torch.testing.assert_close(getattr(together, name)(input), getattr(apart, name)(input))
 
+    assert together.query(torch.randn(2, 3, 4)).is_contiguous()
     for name, input in (("query", x), ("key", other), ("value", x), ("query", x), ("query", x), ("key", x)):
         check(name, input)
     check("query", x)

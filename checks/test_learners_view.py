@@ -207,6 +207,20 @@ def test_bad_input_gets_one_clear_message_on_its_file(learner: Learner, batch: i
     assert "INTERNALERROR" not in seen.screen
 
 
+def test_main_names_the_line_of_the_learner_s_that_ended_it(learner: Learner):
+    learner.solve(*range(1, 11))
+    quick = ("main.py", "--train.iterations=1", "--train.seconds=none", "--model.n_layers=1", "--train.batch_size=2")
+    text = learner.file("gpt/layer_norm.py")
+    for wrong, said in (
+        (text.replace("super().__init__()", "pass"), r"gpt/layer_norm\.py, line \d+: AttributeError: cannot assign"),
+        (text.replace("class LayerNorm", "clas LayerNorm"), r"gpt/layer_norm\.py, line \d+: SyntaxError: "),
+    ):
+        learner.file("gpt/layer_norm.py", wrong)
+        done = learner.run(*quick)
+        assert done.returncode == 2, done.stderr
+        assert re.match(rf"error: {said}.*\nThe stage's test says more: pytest tests/test_9.py -s -vv\n$", done.stderr)
+
+
 def test_an_endless_loop_ends_with_its_line(learner: Learner):
     """Also where a bare `except:` catches everything; after the first one, the patience with the others is less."""
     loops = {

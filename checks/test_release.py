@@ -10,7 +10,8 @@ import pytest
 
 from checks.conftest import ROOT
 from course import scaffold
-from course.commands.release import bundle, chosen_stages, release
+from course.commands.release import chosen_stages, release
+from course.commands.release import main as release_main
 from course.stages import STAGES
 from training.errors import UserError
 
@@ -44,6 +45,10 @@ def test_the_first_stages_without_answers_install_and_run(tmp_path: Path):
     (folder / "gpt" / "head_v2.py").unlink()
     assert run(folder, "-m", "course", "reset", "3").returncode == 0
     assert (folder / "gpt" / "head_v2.py").read_bytes() == came
+    for command in (("-m", "pytest", "--solutions", "tests/test_1.py"), ("main.py", "--solutions")):
+        refused = run(folder, *command)
+        assert refused.returncode and "has no solutions/" in refused.stderr + refused.stdout
+    assert "--solutions" not in run(folder, "main.py").stderr
     solve(folder)
     solved = run(folder, "-m", "pytest", "tests", "-q", "-p", "no:cacheprovider", "-m", "not comparison")
     assert solved.returncode == 0, solved.stdout
@@ -79,9 +84,16 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path):
 
 
 def test_the_gradescope_bundle_holds_its_two_scripts_and_the_course(tmp_path: Path):
-    bundle(tmp_path / "autograder.zip")
+    assert release_main(["--stages", "1-4", "--gradescope", str(tmp_path / "autograder.zip")]) == 0
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
         names = set(archive.namelist())
         assert {"setup.sh", "run_autograder", "course/solutions/gpt/gpt_v1.py", "course/tests/test_1.py"} <= names
         assert (archive.getinfo("run_autograder").external_attr >> 16) & 0o111
         assert archive.read("setup.sh").startswith(b"#!/usr/bin/env bash\n")
+        assert b" --stages 1-4 " in archive.read("run_autograder")
+
+
+@pytest.mark.parametrize("option", ["class", "--without-solutions", "--without-mistakes"])
+def test_what_a_gradescope_bundle_cannot_be_is_refused(tmp_path: Path, option: str):
+    with pytest.raises(UserError, match="autograder alone; leave"):
+        release_main([option, "--gradescope", str(tmp_path / "autograder.zip")])

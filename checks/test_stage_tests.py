@@ -25,6 +25,7 @@ WRONG = [(todo, version) for todo, version in WRONG_VERSIONS if todo in TODOS]  
 
 @pytest.mark.parametrize("wrong", MISTAKES, ids=lambda m: f"{m.todo}-{m.name}")
 def test_a_known_mistake_is_rejected_under_its_own_name(wrong: Mistake, monkeypatch: pytest.MonkeyPatch):
+    assert wrong.explanation, f"{wrong.name} needs a docstring: what is wrong, for the learner who made the mistake"
     failed = failures(wrong.todo, wrong_version(finished(wrong.todo), wrong), monkeypatch)
     assert failed, "the stage's tests accept it"
     said = {test: " ".join(message.split()) for test, message in failed.items()}

@@ -17,6 +17,7 @@ from checks.conftest import QUICK, ROOT, Main
 from checks.test_main import error_of, only_run
 from training import checkpoint
 from training.checkpoint import Checkpoints, State, read
+from training.report import Run
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
@@ -191,6 +192,31 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_weights(play: Path, tmp_pat
     assert name == "SIGHUP" or f"--resume {folder.as_posix()}" in out
 
 
+@posix_only
+def test_a_signal_ends_both_of_two_processes_after_the_same_step(play: Path, tmp_path: Path):
+    start = command(play, tmp_path, "--train.iterations=1000000", processes=2)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as job:
+        wait_for("*/metrics.jsonl", tmp_path, job)
+        job.send_signal(signal.SIGINT)
+        out, err = job.communicate(timeout=60)
+    folder = next(tmp_path.glob("*/config.yaml")).parent
+    assert (folder / "model.safetensors").exists(), err
+    assert "Stopped by SIGINT" in out
+
+
+@posix_only
+def test_nohup_protects(play: Path, tmp_path: Path):
+    start = ["nohup", *command(play, tmp_path, "--train.iterations=1000000")]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for("*/metrics.jsonl", tmp_path, process)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
 def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_good_checkpoint(
     run_main: Main, play: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -242,6 +268,33 @@ def test_what_changed_since_the_checkpoint_is_named_and_refused_or_accepted(run_
     done = run_main("--resume", folder, "--train.iterations=30", "--accept-changes", quick=False)
     assert done.returncode == 0, done.stderr
     assert "after 30 steps" in done.stdout
+
+
+def test_a_training_goes_on_with_its_own_optimizer_alone(run_main: Main, play: Path, tmp_path: Path):
+    """The state of another one would be taken, and be nonsense."""
+    run_main("--solutions", "--data", str(play), "--train.optimizer=muon")
+    again = ("--resume", str(only_run(tmp_path)), "--train.iterations=30", "--accept-changes")
+    error = error_of(run_main(*again, "--train.optimizer=adamw", quick=False))
+    assert "the checkpoint is that of a training by muon" in error
+    assert run_main(*again, quick=False).returncode == 0
+
+
+def test_what_a_checkpoint_says_of_itself_is_part_of_its_checksum(tmp_path: Path):
+    path = Checkpoints(tmp_path).save(State({"w": torch.ones(2)}, {"iteration": 40}))
+    assert checkpoint.read(path).facts == {"iteration": 40}
+    path.write_bytes(path.read_bytes().replace(rb'"iteration\": 40', rb'"iteration\": 10'))
+    with pytest.raises(checkpoint.Damaged, match="checksum"):
+        checkpoint.read(path)
+
+
+def test_a_line_that_was_cut_off_by_a_full_disk_costs_no_loss_curve(run_main: Main, play: Path, tmp_path: Path):
+    run_main("--solutions", "--data", str(play))
+    run = Run.load(only_run(tmp_path))
+    with (run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"iteration": 13, "lo')
+    (run.folder / "loss.png").unlink()
+    run.draw_loss()
+    assert (run.folder / "loss.png").exists()
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_training(

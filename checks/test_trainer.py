@@ -16,6 +16,7 @@ from course.stages import ROOT
 from training.config import TrainConfig
 from training.errors import UserError
 from training.optimizers import build_optimizers, hidden_matrices, learning_rate_factor
+from training.stopping import Stop
 from training.trainer import Step, Trainer
 
 V, T = 7, 5
@@ -137,6 +138,26 @@ def test_ctrl_c_ends_the_training_after_the_step_in_hand():
     assert 20 <= last.iteration <= 21
     assert last.validation_loss is not None
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill(SIGINT) for one's own process")
+def test_a_signal_that_was_heard_ends_nothing_before_the_processes_have_agreed():
+    stop = Stop()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert (stop.heard, stop.asked) == (signal.SIGINT, False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill(SIGINT) for one's own process")
+def test_ctrl_c_while_the_last_evaluation_runs_loses_nothing():
+    job, kept = trainer(Table(), iterations=3, evaluations=1), []
+    job.fit(on_evaluation=lambda step: os.kill(os.getpid(), signal.SIGINT), on_checkpoint=kept.append)
+    assert kept[-1].facts["validation_loss"] is not None
+
+
+def test_muon_takes_hidden_matrices_as_wide_as_the_vocabulary():
+    model = nn.Sequential(nn.Embedding(8, 2), nn.Linear(2, 8), nn.Linear(8, 2), nn.Linear(2, 8))
+    assert [m.shape for m in hidden_matrices(model, vocab_size=8)] == [(8, 2), (2, 8)]
 
 
 def test_a_training_that_diverges_says_so():

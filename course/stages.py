@@ -119,9 +119,15 @@ STAGES = _ALL[: _release().get("stages", len(_ALL))]
 FIRST = _release().get("first", 1)  # the stages before came finished
 
 
+NO_SOLUTIONS = "this copy of the course has no solutions/; leave --solutions out to use your own code in gpt/"
+
+
 def use_package(solutions: bool) -> Path:
-    """Let `import gpt` find the finished package, or the learner's; returns its folder."""
+    """Let `import gpt` find the finished package, or the learner's; returns its folder. Raises UserError where this
+    copy of the course came without the finished one."""
     folder = ROOT / "solutions" if solutions else ROOT
+    if not folder.is_dir():
+        raise UserError(NO_SOLUTIONS)
     sys.path.insert(0, str(folder))
     return folder / "gpt"
 
@@ -158,6 +164,7 @@ def stage_to_train(package: Path, wanted: int | None = None) -> int:
         return stage.number - 1
     raise UserError(
         f"TODO {todo.number} comes first: {package.name}/{todo.file}, line {line};"
-        f" its test: pytest {stage.test} -s -vv\n"
-        "Meanwhile, to see the finished GPT at work: python main.py --solutions"
+        f" its test: pytest {stage.test} -s -vv"
+        + "\nMeanwhile, to see the finished GPT at work: python main.py --solutions"
+        * (ROOT / "solutions").is_dir()
     )

@@ -48,7 +48,7 @@ class Checkpoints:
         """Raises OSError where the disk is full or may not be written; the checkpoints before stay as they are."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{state.facts['iteration']:08d}.safetensors"
-        facts = json.dumps({**state.facts, "checksum": _checksum(state.tensors)})
+        facts = json.dumps({**state.facts, "checksum": _checksum(state)})
         write_whole(path, save(state.tensors, {"facts": facts}))
         self._prune()
         return path
@@ -89,12 +89,14 @@ def read(path: Path) -> State:
     facts = read_facts(path)
     try:
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Cloned, since Windows keeps a file in its place as long as a tensor is mapped to it.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise Damaged(str(error)) from None
-    if facts.pop("checksum", None) != _checksum(tensors):
+    checksum, state = facts.pop("checksum", None), State(tensors, facts)
+    if checksum != _checksum(state):
         raise Damaged("its checksum is not that of its contents")
-    return State(tensors, facts)
+    return state
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError:
+    except BaseException:  # a second Ctrl-C, too
         with suppress(OSError):
             part.unlink()
         raise
@@ -130,10 +132,10 @@ def write_whole(path: Path, content: bytes) -> None:
             os.close(folder)
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu()
+def _checksum(state: State) -> str:
+    digest = hashlib.sha256(json.dumps(state.facts, sort_keys=True).encode())
+    for name in sorted(state.tensors):
+        tensor = state.tensors[name].detach().cpu()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ Errors are UserError: unknown keys suggest the nearest one, values out of range 
 import argparse
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -80,7 +80,7 @@ class TrainConfig(Section):
     checkpoint_iterations: int | None = Field(
         default=None, ge=1, description="a checkpoint after so many steps (none: not by steps)"
     )
-    seed: int = Field(default=1, ge=0, description="of the weights, the batches and the samples")
+    seed: int = Field(default=1, ge=0, lt=2**63, description="of the weights, the batches and the samples")
 
     @model_validator(mode="after")
     def some_budget(self):
@@ -147,7 +147,9 @@ def make_config(values: dict[str, Any], overrides: dict[str, Any] | None = None)
     """Check the values of config.yaml or of a run folder, with the overrides laid over them."""
     for key, value in (overrides or {}).items():
         section, _, name = key.partition(".")
-        values = _merge(values, {section: {name: _none(value)}})
+        field = SECTIONS[section].model_fields[name] if key in KEYS else None
+        may_be_none = field is not None and type(None) in get_args(field.annotation)
+        values = _merge(values, {section: {name: _none(value) if may_be_none else value}})
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -163,7 +165,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no config file {path}; git checkout config.yaml brings it back") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} has to hold sections ({', '.join(SECTIONS)}), each with its keys")

@@ -12,9 +12,10 @@ from .errors import UserError
 
 def exit_code(command: Callable[[], int]) -> int:
     """What the command returns; 2 after a UserError, 130 after Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
+    # A console without a character shows ? in what is written, and its code in an error, and goes on.
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console without a character shows ? and goes on
+            stream.reconfigure(errors=errors)
     try:
         code = command()
         sys.stdout.flush()

@@ -37,7 +37,10 @@ CACHE = Path.home() / ".cache" / "learngpt"
 
 
 def find_text(name: str) -> Path:
-    """The path of a text file: `name` itself, or a known text that is downloaded once and then cached."""
+    """The path of a text file: `name` itself, or a known text that is downloaded once and then cached. Raises
+    UserError if it is empty, or cannot be downloaded."""
+    if not name:
+        raise UserError("data.path is empty: name a text with --data PATH")
     if name in DOWNLOADS and not Path(name).exists():
         return download(DOWNLOADS[name], CACHE / f"{name}.txt")
     return Path(name)

@@ -10,9 +10,13 @@ import torch
 from .errors import UserError
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """The named device, or cuda, mps, cpu: the first that is there. Raises UserError if the named one is not."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+def choose_device(name: str = "auto", processes: int = 1) -> torch.device:
+    """The named device, or cuda, mps, cpu: the first that is there. Raises UserError if the named one is not.
+
+    Several processes cannot share mps.
+    """
+    mps = torch.backends.mps.is_available() and processes == 1
+    available = {"cuda": torch.cuda.is_available(), "mps": mps, "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
     if not available[name]:

@@ -2,7 +2,7 @@
 
     torchrun --nproc_per_node 2 main.py --solutions
 
-Every process draws the same global batch and takes its own rows of it, so that N processes do what one would.
+Every process takes whole batches of a step, or else its own rows of each, so that N processes do what one would.
 Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", section 3.
 """
 
@@ -36,12 +36,18 @@ class World(NamedTuple):
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model whose backward pass averages gradients over all processes; its weights become those of rank 0."""
-        return DistributedDataParallel(model) if self.size > 1 else model
+        return DistributedDataParallel(model, broadcast_buffers=False) if self.size > 1 else model
 
     def total(self, value: Tensor) -> Tensor:
         """The sum of the processes' values."""
         if self.size > 1:
             distributed.all_reduce(value)
+        return value
+
+    def largest(self, value: Tensor) -> Tensor:
+        """The largest of the processes' values."""
+        if self.size > 1:
+            distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return value
 
     def agreed(self, value: Any) -> Any:

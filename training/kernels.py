@@ -40,8 +40,9 @@ class JoinedLinear(nn.Linear):
         if ready and ready[0] is input and ready[1] == input._version:
             return ready[2]
         outputs = F.linear(input, torch.cat([layer.weight for layer in self.group]))
-        # Of torch's ways to cut, the one whose parts may be written into, as what nn.Linear returns may.
-        parts = dict(zip(self.group, torch.unsafe_chunk(outputs, len(self.group), dim=-1), strict=True))
+        # The parts are to be what nn.Linear returns: contiguous, and free to be written into (plain chunk's are not).
+        cut = [part.contiguous() for part in torch.unsafe_chunk(outputs, len(self.group), dim=-1)]
+        parts = dict(zip(self.group, cut, strict=True))
         for layer in parts.keys() - {self}:
             layer.ready = input, input._version, parts[layer]
         return parts[self]

@@ -39,9 +39,11 @@ def build_optimizers(
 
 
 def hidden_matrices(model: nn.Module, vocab_size: int) -> Iterator[torch.Tensor]:
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and module.out_features != vocab_size and module.weight.requires_grad:
-            yield module.weight
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    last = [layer for layer in layers if layer.out_features == vocab_size][-1:]
+    for layer in layers:
+        if layer not in last and layer.weight.requires_grad:
+            yield layer.weight
 
 
 def learning_rate_factor(progress: float, warmup: float, decay: float) -> float:

@@ -54,14 +54,14 @@ class Run:
         folder = next(root / n for n in names if not (root / n).exists())
         try:
             folder.mkdir(parents=True)
+            about = {**about, "job": restarted_job()[0]}
+            settings = {"about": about, **config.model_dump()}
+            _write(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+            _write(folder / "tokenizer.json", tokenizer.to_json())
         except OSError as error:
             raise UserError(
                 f"the run folder '{folder}' cannot be made: {error.strerror}; name another place with --runs"
             ) from None
-        about = {**about, "job": restarted_job()[0]}
-        settings = {"about": about, **config.model_dump()}
-        _write(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-        _write(folder / "tokenizer.json", tokenizer.to_json())
         return cls(folder, config, tokenizer, about)
 
     @staticmethod
@@ -69,7 +69,7 @@ class Run:
         """Where torchrun has started this job again: the run folder that the job made, if it came to a checkpoint."""
         job, again = restarted_job()
         for path in sorted(root.glob("*/config.yaml"), reverse=True) if again else ():
-            with suppress(OSError, yaml.YAMLError, KeyError, TypeError):
+            with suppress(OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
                 if yaml.safe_load(path.read_text(encoding="utf-8"))["about"]["job"] == job:
                     return path.parent if Checkpoints(path.parent).paths() else None
         return None
@@ -106,6 +106,7 @@ class Run:
         try:
             settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
             about = settings.pop("about")
+            _ = int(about["stage"]), bool(about["solutions"]), str(about["text"])
             tokenizer = load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
             config = make_config(settings, overrides)
         except (OSError, yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError):
@@ -177,9 +178,13 @@ class Run:
         """loss.png: training loss (its running mean) and validation loss over the iterations."""
         from matplotlib.figure import Figure  # slow to import, and needed only here
 
-        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        steps = [json.loads(line) for line in lines]
+        steps = []
+        for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # what was written while the disk was full
+                steps.append(json.loads(line))
         validations = [s for s in steps if "validation_loss" in s]
+        if not validations:
+            return
         figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
         axes = figure.add_subplot()
         smooth, means = steps[0]["loss"], []
@@ -196,7 +201,8 @@ class Run:
             f"{last['validation_loss']:.3f}", (last["iteration"], last["validation_loss"]),
             xytext=(0, 9), textcoords="offset points", ha="right", color="#cc6677",
         )  # fmt: skip
-        axes.set(xlabel="iteration", ylabel="loss (nats a token)", title=self.folder.name)
+        axes.set(xlabel="iteration", ylabel="loss (nats a token)")
+        axes.set_title(self.folder.name, parse_math=False)
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(self.folder / "loss.png")
@@ -225,7 +231,7 @@ class Report:
         self.run = run
         self.model = model
         self.bytes_per_token = bytes_per_token
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, emoji=False)
         columns = TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[figures]}")
         self.bar = Progress(*columns, console=self.console)
         self.task = self.bar.add_task("training", total=1.0, figures="")
@@ -265,13 +271,13 @@ class Report:
             self._keep(lambda: self.run.checkpoints.save(State(state.tensors, facts)), "a checkpoint")
 
     def _keep(self, write: Callable[[], object], what: str) -> None:
-        """A disk that is full for a while costs what could not be written, not the training. Said once for each."""
+        """A disk that is full for a while costs what could not be written, nothing else. Said once for each."""
         try:
             write()
         except OSError as error:
             if what not in self.lost:
                 self.lost.add(what)
-                said = f"warning: {what} cannot be written ({error.strerror}); the training goes on"
+                said = f"warning: {what} cannot be written ({error.strerror}); the run goes on"
                 self.console.print(said, markup=False, soft_wrap=True)
 
     def summary(self, step: Step) -> str:
@@ -282,7 +288,7 @@ class Report:
 
     def finish(self) -> None:
         self.run.save_weights(self.model)
-        self.run.draw_loss()
+        self._keep(self.run.draw_loss, "loss.png")
 
 
 def _clock(seconds: float) -> str:

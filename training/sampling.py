@@ -19,7 +19,7 @@ def next_token_probabilities(
     Source of top_p: Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration", section 3.1.
     """
     logits = logits.float()
-    if temperature == 0:
+    if temperature < 1e-6:  # differences divided by less leave float32
         return nn.functional.one_hot(logits.argmax(), len(logits)).float()
     logits = (logits - logits.max()) / temperature
     order = logits.argsort(descending=True, stable=True)

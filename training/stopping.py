@@ -11,12 +11,14 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Stop:
-    """While `listening`, the first signal only sets `number`, for the loop to end after the step in hand.
+    """While `listening`, the first signal is only noted in `heard`; the loop ends once it was asked to.
 
+    Between the two, processes that train together agree: one that ended by itself would leave the others waiting.
     A second Ctrl-C interrupts as usual.
     """
 
     def __init__(self) -> None:
+        self.heard = 0
         self.number = 0
 
     @property
@@ -41,13 +43,16 @@ class Stop:
             yield
             return
 
+        hangup = getattr(signal, "SIGHUP", None)
+
         def hear(number: int, frame: object) -> None:
-            self.ask(number)
+            self.heard = self.heard or number
             signal.signal(number, before[number])
-            if number == getattr(signal, "SIGHUP", None):  # there is no terminal to write to any more
+            if number == hangup:  # there is no terminal to write to any more
                 sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
-        before = {number: signal.signal(number, hear) for number in SIGNALS}
+        heard = [n for n in SIGNALS if n != hangup or signal.getsignal(n) != signal.SIG_IGN]  # nohup lets it be ignored
+        before = {number: signal.signal(number, hear) for number in heard}
         try:
             yield
         finally:

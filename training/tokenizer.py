@@ -68,7 +68,7 @@ class CharTokenizer:
         try:
             return [self._ids[character] for character in text]
         except KeyError:
-            unknown = " ".join(ascii(c) for c in dict.fromkeys(text) if c not in self._ids)
+            unknown = " ".join(repr(c) for c in dict.fromkeys(text) if c not in self._ids)
             known = ascii("".join(self.characters))
             raise UserError(f"the training text has no {unknown}; it is made of {known}") from None
 
@@ -88,6 +88,8 @@ SPELLING = dict(zip(BYTES, [*map(chr, VISIBLE), *map(chr, range(0x100, 0x200 - l
 
 class BPETokenizer(BPE):
     """Our BPE with the learning and the encoding done by Hugging Face's tokenizers: the same merges and ids, sooner.
+
+    (The same but around some 17,000 rare characters of which the two libraries' Unicode tables differ in the class.)
 
     >>> tokenizer = BPETokenizer.from_text("low low low lower newest", vocab_size=259)
     >>> tokenizer.encode("low slow")

@@ -155,9 +155,11 @@ class Trainer:
                     on_checkpoint(self.state())
                     saved_at = self.seconds, self.iteration
             self._look_at(losses)
+            if self.stop.asked:
+                on_checkpoint(self.state())  # first of all: who sent the signal may not wait for long
             last = self._where(self.evaluate(self.validation))
-        on_evaluation(last)
-        on_checkpoint(self.state(last.validation_loss))
+            on_evaluation(last)
+            on_checkpoint(self.state(last.validation_loss))
         self.model.eval()
         return last
 
@@ -197,10 +199,14 @@ class Trainer:
             for j, values in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{j}.{name}": value for name, value in values.items()}
         facts = {"iteration": self.iteration, "seconds": self.seconds, "bfloat16": self.bfloat16}
+        facts["optimizer"] = self.config.optimizer
         return State(tensors, {**facts, "loss": self.loss, "validation_loss": validation_loss})
 
     def restore(self, state: State) -> None:
         """Raises UserError if the state is that of another model or optimizer."""
+        optimizer = state.facts.get("optimizer")
+        if optimizer != self.config.optimizer:
+            raise UserError(f"the checkpoint is that of a training by {optimizer}; go on with it, or start anew")
         try:
             self._compute_in(bool(state.facts["bfloat16"]))  # what was measured then, not what would be now
             self.model.load_state_dict(_below(state.tensors, "model."))
@@ -219,8 +225,8 @@ class Trainer:
 
     def _agree(self, seconds: float) -> None:
         """Add the step's seconds, by rank 0's clock, and stop everywhere if a signal came anywhere."""
-        mine = [self.seconds + seconds if self.world.speaks else 0.0, float(self.stop.number)]
-        self.seconds, number = self.world.total(torch.tensor(mine, dtype=torch.float64)).tolist()
+        mine = [self.seconds + seconds if self.world.speaks else 0.0, float(self.stop.heard)]
+        self.seconds, number = self.world.largest(torch.tensor(mine, dtype=torch.float64)).tolist()
         self.stop.ask(int(number))
 
     def _checkpoint_is_due(self, seconds: float, iteration: int) -> bool:

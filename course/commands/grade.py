@@ -27,7 +27,7 @@ from ..grading import formats
 from ..grading.desk import course_hash, finished_files, make_desk
 from ..grading.marking import Grade, StageResult, mark_stage, parse_points
 from ..grading.sandbox import Limits, Outcome, run_stage, walls
-from ..grading.submission import Submission, read_submission
+from ..grading.submission import Submission, read_submission, student_name, where
 from ..stages import STAGES
 
 
@@ -68,6 +68,10 @@ def main(argv: list[str]) -> int:
         if getattr(args, option) and len(args.submissions) > 1:
             raise UserError(f"--{option} is the result of one submission, and {len(args.submissions)} are named")
 
+    missing = [path for path in args.submissions if not where(path).exists()]
+    if missing:
+        raise UserError(f"there is no submission '{missing[0]}'")
+
     limits = Limits().times(args.seconds / Limits().computing)
     grades = grade_all(args.submissions, {n: points[n] for n in numbers}, args.out, args.jobs, limits)
     write = _writer()
@@ -79,7 +83,7 @@ def main(argv: list[str]) -> int:
         (args.gradescope, lambda: _json(formats.gradescope(grades[0]))),
         (args.exercism, lambda: _json(formats.exercism(grades[0]))),
         (args.junit, lambda: formats.junit(grades)),
-        (args.csv, lambda: formats.as_csv(grades)),
+        (args.csv, lambda: "\ufeff" + formats.as_csv(grades)),  # without that mark, Excel would not take it as UTF-8
     ):
         if path:
             write(path, text())
@@ -95,13 +99,13 @@ def grade_all(paths: list[str], points: dict[int, float], out: Path, jobs: int, 
 
     grades: dict[int, Grade] = {}
     todo: list[tuple[int, Submission, str]] = []
-    names: set[str] = set()
+    names = {"class"}  # class.md is the report of all
     course = course_hash()
     for i, path in enumerate(paths):
         try:
             submission = read_submission(path)
         except UserError as error:
-            grades[i] = Grade(_unused(Path(path).name, names), [], str(error))
+            grades[i] = Grade(_unused(student_name(path), names), [], str(error), possible=sum(points.values()))
             continue
         submission = submission._replace(name=_unused(submission.name, names))
         key = _key(submission, course, points, limits)
@@ -167,6 +171,8 @@ def refer(desk: Path, limits: Limits) -> Reference:
     tests = {s.number: [node for node in collected if node.startswith(f"{s.test}::")] for s in STAGES}
     numbers = {line.probe: line.numbers for line in outcome.lines if line.probe}
     probes = {s.number: {t.number: numbers.get(t.number, "missing") for t in s.todos} for s in STAGES}
+    if outcome.ran_out:
+        raise UserError(f"the finished course itself was {outcome.ended}; give it more, with a larger --seconds")
     if not all(tests.values()) or any(isinstance(n, str) for stage in probes.values() for n in stage.values()):
         raise UserError(
             f"the finished course does not run in the sandbox ({outcome.ended or 'it gave no results'});"
@@ -188,7 +194,11 @@ def parse_stages(text: str | None) -> list[int]:
 
 
 def file_name(student: str) -> str:
-    return re.sub(r"[^\w.-]", "_", student).lstrip(".") or "_"
+    """A name that every file system takes: long ones are cut, and marked so that they stay different."""
+    name = re.sub(r"[^\w.-]", "_", student).lstrip(".") or "_"
+    if len(name.encode()) <= 200:
+        return name
+    return name.encode()[:180].decode(errors="ignore") + "-" + hashlib.sha256(student.encode()).hexdigest()[:8]
 
 
 def _unused(name: str, names: set[str]) -> str:

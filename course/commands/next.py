@@ -41,7 +41,9 @@ def show(out: "Console") -> None:
     for standing in found:
         if standing.is_green and standing.changed:
             files = ", ".join(here(f"gpt/{name}") for name in standing.changed)
-            out.print(say("next_changed", files=files, test=pytest(standing.stage.test)), style="yellow")
+            out.print(
+                say("next_changed", files=files, test=pytest(standing.stage.test)), style="yellow", soft_wrap=True
+            )
 
 
 def _print_row(out: "Console", standing: Standing, is_now: bool) -> None:

@@ -3,7 +3,8 @@
     python -m course release ../class                              everything but what only contributors need
     python -m course release ../class --stages 1-6                 the first six stages
     python -m course release ../class --weeks 2 --without-solutions    stages 5 to 7; the earlier ones come finished
-    python -m course release --gradescope autograder.zip           the bundle that Gradescope asks for
+    python -m course release --gradescope autograder.zip           the bundle that Gradescope asks for (--stages 1-4:
+                                                                   it grades these stages alone)
 
 A release is a git repository with one commit. It holds the scaffold whatever is written in gpt/ here.
 """
@@ -47,7 +48,14 @@ def main(argv: list[str]) -> int:
     add("--gradescope", type=Path, metavar="FILE", help="write the bundle for Gradescope's autograder instead")
     args = parser.parse_args(argv)
     if args.gradescope:
-        bundle(args.gradescope)
+        for given, what in (
+            (args.folder, "DIR"),
+            (args.without_solutions, "--without-solutions"),
+            (args.without_mistakes, "--without-mistakes"),
+        ):
+            if given:
+                raise UserError(f"--gradescope writes a bundle for the autograder alone; leave {what} out")
+        bundle(args.gradescope, *chosen_stages(args.stages, args.weeks))
         print(f"{args.gradescope.as_posix()} is ready: upload it at Gradescope under Configure Autograder")
         return 0
     if not args.folder:
@@ -163,14 +171,15 @@ def _called(decorator: ast.expr) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
-def bundle(path: Path) -> None:
-    """Gradescope's zip: setup.sh, run_autograder, and the course with its finished code."""
+def bundle(path: Path, first: int, last: int) -> None:
+    """Gradescope's zip: setup.sh, run_autograder, and the course with its finished code; it grades these stages."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("setup.sh", "run_autograder"):
             info = zipfile.ZipInfo(name)
             info.external_attr, info.compress_type = 0o100755 << 16, zipfile.ZIP_DEFLATED
-            archive.writestr(info, (TEMPLATES / name).read_bytes())
+            text = (TEMPLATES / name).read_text(encoding="utf-8")
+            archive.writestr(info, text.replace("STAGES", f"{first}-{last}"))
         for part in (*FOR_EVERYBODY, "solutions", "gpt"):
             for file in sorted([ROOT / part, *(ROOT / part).rglob("*")]):
                 if file.is_file() and "__pycache__" not in file.parts and part not in ("book", "img"):

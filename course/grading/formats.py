@@ -10,6 +10,7 @@ markdown    a report for the student, and one for the class
 import csv
 import io
 import re
+import statistics
 import xml.etree.ElementTree as ET
 from collections import Counter
 from typing import Any
@@ -138,7 +139,7 @@ def class_report(grades: list[Grade], walls: str) -> str:
     if graded:
         scores = sorted(grade.score for grade in graded)
         lines += [
-            f"Points: median {scores[len(scores) // 2]:.1f}, from {scores[0]:.1f} to {scores[-1]:.1f}"
+            f"Points: median {statistics.median(scores):.1f}, from {scores[0]:.1f} to {scores[-1]:.1f}"
             f" of {graded[0].points:g}.", "",
             "| stage | complete | tests passed | most frequent known mistakes |", "|---|---|---|---|",
         ]  # fmt: skip

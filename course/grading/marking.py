@@ -61,12 +61,13 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Grade:
-    """A student's results; error: why there are none, or ""."""
+    """A student's results; error: why there are none, or "". possible: the points to be had where there are none."""
 
     student: str
     stages: list[StageResult]
     error: str = ""
     seconds: float = 0.0
+    possible: float = 0.0
 
     @property
     def score(self) -> float:
@@ -74,7 +75,7 @@ class Grade:
 
     @property
     def points(self) -> float:
-        return sum(stage.points for stage in self.stages)
+        return sum(stage.points for stage in self.stages) if self.stages else self.possible
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "score": round(self.score, 4), "max_score": self.points}

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,13 +71,29 @@ class Outcome(NamedTuple):
         return self.ended.startswith("stopped after")
 
 
+@cache
+def bubblewrap() -> tuple[str, str]:
+    """Its path, and "", where it can build walls on this machine; otherwise "", and why not."""
+    path = shutil.which("bwrap")
+    if not path:
+        return "", "bubblewrap is not installed (on Debian: apt install bubblewrap)"
+    try:
+        command = [path, "--ro-bind", "/", "/", *_unshared(), sys.executable, "-I", "-c", ""]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        return "", f"bubblewrap does not work here ({error})"
+    said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+    return ("", f"bubblewrap does not work here ({said})") if done.returncode else (path, "")
+
+
 def walls() -> str:
     """How well a submission is shut in on this machine, in a sentence for the instructor."""
-    if shutil.which("bwrap"):
+    path, why = bubblewrap()
+    if path:
         return "bubblewrap: no files but the course's, no network, no other processes; limits on time, memory, output"
     return (
-        "limits on time, memory, processes and output only: bubblewrap is not installed, so a submission"
-        " could read files of this account and use the network (on Debian: apt install bubblewrap)"
+        "limits on time, memory, processes and output only, so a submission could read files of this account and use"
+        f" the network: {why}"
     )
 
 
@@ -84,12 +101,13 @@ def run_stage(desk: Path, stage: int, slot: int = 0, limits: Limits = Limits()) 
     """Run a stage's probes and tests (stage 0: collect). slot: which of the processes at the same time this is."""
     if sys.platform == "win32":
         raise UserError("submissions cannot be shut in on Windows; grade in WSL, on Linux or on macOS")
-    walled = shutil.which("bwrap") is not None
+    bwrap, why = bubblewrap()
+    walled = bool(bwrap)
     is_root = os.geteuid() == 0
     if is_root and not walled and not _readable_by_all(Path(sys.executable).resolve()):
         raise UserError(
             f"a submission must not run as root, and no other account can read {sys.executable};"
-            " install bubblewrap, or grade from another account"
+            f" grade from another account, or with bubblewrap: {why}"
         )
     course = Path("/course") if walled else desk
     settings = {
@@ -106,7 +124,7 @@ def run_stage(desk: Path, stage: int, slot: int = 0, limits: Limits = Limits()) 
     with _scratch(is_root, settings["uid"]) as home:
         command = [sys.executable, "-I", "-B", str(course / "course/grading/child.py"), json.dumps(settings)]
         process = subprocess.Popen(
-            [*(_walls_around(desk) if walled else []), *command],
+            [*([bwrap, *_walls_around(desk)] if walled else []), *command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
             env=_environment("/tmp" if walled else home),
         )  # fmt: skip
@@ -137,17 +155,23 @@ def _environment(home: str) -> dict[str, str]:
     return {**names, "OMP_NUM_THREADS": "1", "MPLCONFIGDIR": home, "MPLBACKEND": "agg"}
 
 
+def _unshared() -> list[str]:
+    user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if os.geteuid() == 0 else ["--unshare-user"]
+    return [
+        "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
+        "--unshare-cgroup-try", *user, "--proc", "/proc", "--dev", "/dev",
+    ]  # fmt: skip
+
+
 def _walls_around(desk: Path) -> list[str]:
     shown = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", sys.base_prefix, sys.prefix]
     there = [path for path in dict.fromkeys(shown) if Path(path).exists()]
     above = dict.fromkeys(str(parent) for path in there for parent in reversed(Path(path).parents[:-1]))
     binds = [word for path in above for word in ("--perms", "0755", "--dir", path)]
     binds += [word for path in there for word in ("--ro-bind", path, path)]
-    user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if os.geteuid() == 0 else ["--unshare-user"]
     small = ["--size", str(256 * 1024**2), "--tmpfs"]
     return [
-        "bwrap", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
-        "--unshare-cgroup-try", *user, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", *small, "/tmp", *binds,
+        *_unshared(), "--perms", "1777", *small, "/tmp", *binds,
         "--ro-bind", str(desk), "/course", "--perms", "1777", *small, "/course/runs", "--chdir", "/course", "--",
     ]  # fmt: skip
 

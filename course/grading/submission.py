@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from course.stages import STAGES
 from training.errors import UserError
 
 LARGEST = 256 * 1024  # bytes of one stage file; the longest finished one has 3,000
+TOO_LARGE = f"a stage file is larger than {LARGEST // 1024} KiB"
 MEMBERS = 20_000  # how far into a list of files we look
 STAGE_FILES = tuple(dict.fromkeys(todo.file for stage in STAGES for todo in stage.todos))
 
@@ -34,22 +36,31 @@ def read_submission(path: str) -> Submission:
 
     Raises UserError that names the submission where it is none of these, is damaged, or holds no stage file.
     """
-    place = Path(path.removeprefix("file://"))
+    place = where(path)
     if not place.exists():
         raise UserError(f"there is no submission '{path}'")
-    name = place.resolve().name.removesuffix(".git")
     if path.startswith("file://") and (place / ".git").is_dir():
         place = place / ".git"  # a repository's URL means what is committed
-    for ending in (".zip", ".tgz", ".tar", ".gz", ".bz2", ".xz"):
-        name = name.removesuffix(ending) if place.is_file() else name
-    name = name.removesuffix(".tar")
     try:
         files = _choose(_members(place))
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, *_DAMAGED) as error:
         raise UserError(f"the submission '{path}' cannot be read: {error}") from None
     if not files:
         raise UserError(f"the submission '{path}' holds none of the stage files ({STAGE_FILES[0]}, ...)")
-    return Submission(name, files)
+    return Submission(student_name(path), files)
+
+
+def where(path: str) -> Path:
+    return Path(path.removeprefix("file://"))
+
+
+def student_name(path: str) -> str:
+    """The student's name: that of the folder, or of the file without its ending."""
+    place = where(path).resolve()
+    name = place.name.removesuffix(".git")
+    for ending in (".zip", ".tgz", ".tar", ".gz", ".bz2", ".xz"):
+        name = name.removesuffix(ending) if place.is_file() else name
+    return name.removesuffix(".tar")
 
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, subprocess.SubprocessError)
@@ -94,20 +105,28 @@ def _in_tar(place: Path) -> Iterator[tuple[PurePosixPath, Reader]]:
 def _in_git(place: Path) -> Iterator[tuple[PurePosixPath, Reader]]:
     def git(*arguments: str) -> bytes:
         command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", f"--git-dir={place.resolve()}"]
-        return subprocess.run([*command, *arguments], capture_output=True, check=True, timeout=60).stdout
+        done = subprocess.run([*command, *arguments], capture_output=True, timeout=60)
+        if done.returncode:
+            raise ValueError(f"git says: {' '.join(done.stderr.decode(errors='replace').split())}")
+        return done.stdout
+
+    def content_of(blob: str, size: int) -> bytes:
+        if size > LARGEST:
+            raise ValueError(TOO_LARGE)
+        return git("cat-file", "blob", blob)
 
     for entry in git("ls-tree", "-r", "-z", "-l", "HEAD").split(b"\0")[:MEMBERS]:
         about, _, path = entry.partition(b"\t")
-        mode, _, blob, size = about.split() if about else (b"", b"", b"", b"-")
-        if mode in (b"100644", b"100755") and int(size) <= LARGEST:
-            yield PurePosixPath(path.decode(errors="replace")), lambda blob=blob: git("cat-file", "blob", blob.decode())
+        mode, _, blob, size = about.decode().split() if about else ("", "", "", "-")
+        if mode in ("100644", "100755"):
+            yield PurePosixPath(path.decode(errors="replace")), partial(content_of, blob, int(size))
 
 
 def _start_of(stream) -> bytes:
     with stream:
         content = stream.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise ValueError(f"a stage file is larger than {LARGEST // 1024} KiB")
+        raise ValueError(TOO_LARGE)
     return content
 
 

@@ -56,8 +56,8 @@ def parse(content: bytes) -> tuple[list[Record], int]:
         try:
             record = json.loads(line)
             datetime.fromisoformat(record["at"])
-            wanted = {"green": ("stage", int), "hint": ("todo", str)}.get(record["kind"], ("kind", str))
-            if not isinstance(record[wanted[0]], wanted[1]):
+            wanted = {"green": {"stage": int, "files": dict}, "hint": {"todo": str}}.get(record["kind"], {"kind": str})
+            if not all(isinstance(record[field], kind) for field, kind in wanted.items()):
                 raise TypeError
             records.append(record)
         except (ValueError, KeyError, TypeError):

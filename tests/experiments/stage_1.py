@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.kit.experiment import Asked, Outcome, Text, can_be_trained, descend
+from tests.kit import Wrong
+from tests.kit.experiment import FIRST, Asked, Outcome, Text, can_be_trained, descend
 from tests.kit.loading import load
 
 
@@ -40,7 +41,11 @@ class BigramCounts:
             curve = descend(optimizer, lambda: model(x, y)[1], 1 if alike else self.steps, learning_rate=0.5)
             loss = model(x, y)[1].item()
         seconds = time.perf_counter() - start
-        written = self.text.decode(model.generate(torch.zeros(1, 1, dtype=torch.long), 70)[0])
+        start_token = torch.zeros(1, 1, dtype=torch.long)
+        two = model.generate(start_token, 2)  # a batch that doubles with each token would fill the memory in 70
+        if not isinstance(two, Tensor) or two.shape != (1, 3):
+            raise Wrong(f"generate(indices, 2) should return the 3 tokens, as a tensor (1, 3).\n{FIRST}")
+        written = self.text.decode(model.generate(start_token, 70)[0])
         counts = F.one_hot(x.flatten() * V + y.flatten(), V * V).sum(dim=0).view(V, V).double()
         entropy = conditional_entropy(counts)
         table = model.token_embedding_table.weight.detach().double().softmax(dim=-1)

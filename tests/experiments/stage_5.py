@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.kit import Wrong
-from tests.kit.experiment import Arm, Asked, Comparison, Outcome, Text
+from tests.kit.experiment import FIRST, Arm, Asked, Comparison, Outcome, Text
 from tests.kit.loading import load
 
 CONTEXT, WIDTH = 16, 32
@@ -66,14 +66,17 @@ class Saturation:
         for layer, times in ((head.query, factor), (head.key, 1.0)):
             nn.init.normal_(layer.weight, std=times / math.sqrt(size))
         head(torch.randn(64, self.context, size))
-        weights = kept(head, "wei")[:, -1]
-        return -torch.special.xlogy(weights, weights).sum(dim=-1).mean().item(), kept(head, "var").item()
+        weights = kept(head, "wei", dims=3)[:, -1]
+        return -torch.special.xlogy(weights, weights).sum(dim=-1).mean().item(), kept(head, "var", dims=0).item()
 
 
-def kept(head: Any, name: str) -> Tensor:
+def kept(head: Any, name: str, dims: int) -> Tensor:
     if not hasattr(head, name):
         raise Wrong(f"After head(x), head.{name} should be there. Keep it: self.{name} = ...")
-    return torch.as_tensor(getattr(head, name)).detach()
+    value = torch.as_tensor(getattr(head, name)).detach()
+    if value.dim() != dims:
+        raise Wrong(f"After head(x), head.{name} should have {dims} dimensions, not {value.dim()}.\n{FIRST}")
+    return value
 
 
 SATURATION = Saturation()

@@ -135,7 +135,7 @@ def same(a: Any, b: Any) -> bool:
         if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
             return False
         finite = b[b.isfinite()].abs()
-        largest = max(1.0, float(finite.max())) if len(finite) and b.is_floating_point() else 1.0
+        largest = max(1.0, float(finite.detach().max())) if len(finite) and b.is_floating_point() else 1.0
         return torch.allclose(a, b, rtol=1e-4, atol=1e-6 * largest, equal_nan=True)
     if isinstance(a, float) and isinstance(b, float):
         return abs(a - b) <= 1e-6 + 1e-4 * abs(b)

@@ -299,6 +299,28 @@ def keepdim_forgotten(self, x):
 
 
 @mistake("9-1")
+def keepdim_forgotten_by_the_mean(self, x):
+    """The mean loses the last dimension, so that x - mean sets (B, T, C) against (B, T). Keep it: keepdim=True."""
+    centered = x - x.mean(dim=-1)
+    return self.gamma * centered / torch.sqrt(x.var(dim=-1, correction=0, keepdim=True) + self.eps) + self.beta
+
+
+@mistake("9-1")
+def keepdim_forgotten_by_the_variance(self, x):
+    """The variance loses the last dimension, so that the division sets (B, T, C) against (B, T). Keep it:
+    keepdim=True."""
+    centered = x - x.mean(dim=-1, keepdim=True)
+    return self.gamma * centered / torch.sqrt(x.var(dim=-1, correction=0) + self.eps) + self.beta
+
+
+@mistake("9-1")
+def keepdim_forgotten_by_both_means(self, x):
+    """Both means lose the last dimension, so that (B, T) meets (B, T, C). Keep it in both: keepdim=True."""
+    centered = x - x.mean(dim=-1)
+    return self.gamma * centered / torch.sqrt(centered.square().mean(dim=-1) + self.eps) + self.beta
+
+
+@mistake("9-1")
 def input_changed_in_place(self, x):
     """x -= mean changes the caller's x, which the residual connection still needs. Make a new tensor: x - mean."""
     x -= x.mean(dim=-1, keepdim=True)
