@@ -19,7 +19,11 @@ def config_file(tmp_path: Path, text: str) -> Path:
 def test_config_yaml_has_every_key_and_a_comment_for_each():
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
-    assert [f"{section}.{key}" for section in SECTIONS for key in values[section]] == KEYS
+    keys = [f"{section}.{key}" for section in SECTIONS for key in values[section]]
+    assert keys == KEYS, "each key of training/config.py has its line in config.yaml, in the same order"
+    for section, cls in SECTIONS.items():
+        for key, field in cls.model_fields.items():
+            assert f"{section}.{key}" == "train.seconds" or values[section][key] == field.default, key
     body = text[: text.index("presets:")]
     for line in body.splitlines():
         if line.startswith("  "):

@@ -1,5 +1,6 @@
 """What is handed out: it is whole, runs, and gives nothing away that it should not."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from checks.conftest import ROOT
 from course import scaffold
 from course.commands.release import chosen_stages, release
 from course.commands.release import main as release_main
-from course.stages import STAGES
+from course.stages import STAGES, WEEKS
 from training.errors import UserError
 
 
@@ -35,6 +36,10 @@ def test_the_first_stages_without_answers_install_and_run(tmp_path: Path):
     assert sorted(p.name for p in folder.glob("tests/test_*.py")) == ["test_1.py", "test_2.py", "test_3.py"]
     for absent in ("solutions", "checks", "course/commands/grade.py", "course/grading", "course/commands/release.py"):
         assert not (folder / absent).exists()
+    for page in folder.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert all((folder / link).exists() for link in re.findall(r"\]\((book/[^)]*)\)", text)), page
+        assert "README" not in page.name or text.count("](book/") >= 4
     workflow = (folder / ".github" / "workflows" / "course.yml").read_text(encoding="utf-8")
     assert "stage: [1, 2, 3]" in workflow
     unsolved = run(folder, "-m", "pytest", "tests/test_3.py", "-q", "-p", "no:cacheprovider")
@@ -75,6 +80,11 @@ def test_the_stages_of_a_release_are_said_by_stage_or_by_week():
     for wrong in ("0-3", "5-2", "1-11", "x"):
         with pytest.raises(UserError, match="--stages"):
             chosen_stages(wrong, None)
+
+
+def test_the_weeks_are_all_stages():
+    numbers = [number for first, last in WEEKS for number in range(first, last + 1)]
+    assert numbers == [stage.number for stage in STAGES]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path):

@@ -32,11 +32,11 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    n_layers: int = Field(default=4, ge=1, le=64, description="blocks on top of each other (stages 8 to 10)")
+    n_layers: int = Field(default=3, ge=1, le=64, description="blocks on top of each other (stages 8 to 10)")
     n_heads: int = Field(default=4, ge=1, le=64, description="attention heads, a divisor of embed_size (from stage 7)")
     embed_size: int = Field(default=128, ge=1, le=8192, description="width C of the vectors between the layers")
-    block_size: int = Field(default=128, ge=1, le=8192, description="context: the tokens that the model sees at once")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of each branch's output dropped (stage 10)")
+    block_size: int = Field(default=96, ge=1, le=8192, description="context: the tokens that the model sees at once")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of each branch's output dropped (stage 10)")
 
     @model_validator(mode="after")
     def heads_divide_the_width(self):
@@ -63,7 +63,7 @@ class TrainConfig(Section):
     weight_decay: float = Field(default=0.1, ge=0, le=1, description="decoupled weight decay of the matrices")
     warmup: float = Field(default=0.02, ge=0, le=1, description="share of the budget in which the learning rate rises")
     decay: float = Field(
-        default=0.6, ge=0, le=1, description="share of the budget, at its end, in which it falls to zero"
+        default=0.95, ge=0, le=1, description="share of the budget, at its end, in which it falls to zero"
     )
     clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["auto", "float32", "bfloat16"] = Field(

@@ -106,7 +106,7 @@ class Run:
         try:
             settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
             about = settings.pop("about")
-            _ = int(about["stage"]), bool(about["solutions"]), str(about["text"])
+            _ = int(about["stage"]), bool(about["solutions"])
             tokenizer = load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
             config = make_config(settings, overrides)
         except (OSError, yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError):

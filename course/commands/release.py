@@ -94,6 +94,8 @@ def release(folder: Path, first: int, last: int, solutions: bool, mistakes: bool
     for stage in STAGES[last:]:
         for path in files_of(stage, folder):
             path.unlink(missing_ok=True)
+    for path in folder.glob("*.md"):
+        path.write_text(without_dead_links(path), encoding="utf-8", newline="\n")
     if not mistakes:
         for path in (folder / "tests" / "mistakes").glob("stage_*.py"):
             path.write_text(without_mistakes(path, folder / "tests"), encoding="utf-8", newline="\n")
@@ -137,6 +139,15 @@ def files_of(stage: Stage, folder: Path) -> list[Path]:
     places += [f"book/{language}/{stage.chapter}" for language in ("en", "ko")]
     places += [f"solutions/gpt/{todo.file}" for todo in stage.todos]
     return [folder / place for place in places]
+
+
+def without_dead_links(path: Path) -> str:
+    """The page with the words alone of each link to a chapter that is not handed out."""
+
+    def link(found: re.Match[str]) -> str:
+        return found[0] if (path.parent / found[2]).exists() else found[1]
+
+    return re.sub(r"\[([^\]]*)\]\((book/[^)]*)\)", link, path.read_text(encoding="utf-8"))
 
 
 def without_mistakes(path: Path, tests: Path) -> str:
