@@ -19,6 +19,15 @@ from training import checkpoint
 from training.checkpoint import Checkpoints, State, read
 from training.report import Run
 
+
+@pytest.fixture
+def hangups_end_processes():
+    """Whether or not the tests themselves run under nohup, whose children inherit that SIGHUP is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
 
@@ -177,6 +186,7 @@ def test_a_killed_process_of_two_is_restarted_by_torchrun_and_the_result_is_the_
 
 @posix_only
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.usefixtures("hangups_end_processes")
 def test_a_signal_ends_the_run_with_a_checkpoint_and_weights(play: Path, tmp_path: Path, name: str):
     number = getattr(signal, name)
     start = command(play, tmp_path, "--train.iterations=1000000")
