@@ -288,5 +288,6 @@ def test_the_command_writes_every_file(tmp_path: Path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", env=environment)
     assert done.returncode == 0, done.stderr
     assert "10.0 of 10 points" in done.stdout
+    assert (tmp_path / "o.csv").read_bytes().startswith(b"\xef\xbb\xbfstudent,")  # Excel needs the mark
     assert json.loads((tmp_path / "o.gradescope").read_text(encoding="utf-8"))["score"] == 10.0
     assert {p.name for p in (tmp_path / "grades").iterdir()} == {"class.md", "ada.md", "ada.json"}

@@ -69,7 +69,7 @@ class CharTokenizer:
             return [self._ids[character] for character in text]
         except KeyError:
             unknown = " ".join(repr(c) for c in dict.fromkeys(text) if c not in self._ids)
-            known = ascii("".join(self.characters))
+            known = repr("".join(self.characters))
             raise UserError(f"the training text has no {unknown}; it is made of {known}") from None
 
     def decode(self, ids: Iterable[int]) -> str:
